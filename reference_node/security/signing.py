@@ -60,7 +60,7 @@ _ITEM_LIMIT: Final = 4096
 # RFC 8941: a byte sequence with exactly one parameter, alg, a string
 _ITEM: Final = re.compile(r':(?P<bytes>[A-Za-z0-9+/]*={0,2}):; *alg="(?P<alg>(?:[ !#-\[\]-~]|\\["\\])*)"')
 _VISIBLE: Final = re.compile(r"[ -~]*")
-_PATH: Final = re.compile(r"/[!-~]*")
+_PATH: Final = re.compile(r"/[!\"$->@-~]*")  # visible ASCII without # and ?
 _RAW_QUERY: Final = re.compile(r"[!-~]*")
 _METHOD: Final = re.compile(r"[A-Za-z]+")
 
@@ -187,19 +187,18 @@ def _component(component: str, request: Request, headers: Mapping[str, str]) -> 
         case "@query":
             return canonical_query(request.query)
         case _ if component == TOKEN_SET:  # the one covered header that may be absent
-            return _fit(component, headers.get(component, ""), _VISIBLE)
+            return _fit(component, headers.get(component, "").strip(" \t"), _VISIBLE)
         case _ if component not in headers:
             raise SignatureMalformed(f"the signature covers {component} and the request does not carry it")
         case _:
-            return _fit(component, headers[component], _VISIBLE)
+            return _fit(component, headers[component].strip(" \t"), _VISIBLE)
 
 
 def _fit(component: str, value: str, form: re.Pattern[str]) -> str:
     """Refuse a value that could end its line or be spelled in two ways."""
-    trimmed = value.strip(" \t")
-    if not form.fullmatch(trimmed):
+    if not form.fullmatch(value):
         raise SignatureMalformed(f"{component} holds characters that a signature cannot cover")
-    return trimmed
+    return value
 
 
 def _lowered(headers: Mapping[str, str]) -> dict[str, str]:

@@ -19,6 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from reference_node.domain import EndReason, Role, RuleBroken, Status
+
 
 class Kind(StrEnum):
     """What is applied for."""
@@ -29,22 +31,6 @@ class Kind(StrEnum):
     MODEL = "MODEL"
 
 
-class Role(StrEnum):
-    """Which end of the approval a node is."""
-
-    APPLICANT = "APPLICANT"
-    APPROVER = "APPROVER"
-
-
-class Status(StrEnum):
-    """Where an approval stands."""
-
-    APPLIED = "APPLIED"
-    APPROVED = "APPROVED"
-    REJECTED = "REJECTED"
-    TERMINATED = "TERMINATED"
-
-
 class Decision(StrEnum):
     """What the approver answers."""
 
@@ -52,25 +38,7 @@ class Decision(StrEnum):
     REJECTED = "REJECTED"
 
 
-class EndReason(StrEnum):
-    """Why a TERMINATED approval ended."""
-
-    CANCELLED = "CANCELLED"
-    TERMINATED = "TERMINATED"
-    EXPIRED = "EXPIRED"
-    REVOKED = "REVOKED"
-    DELETED = "DELETED"
-
-
 _RANK = {Status.APPLIED: 0, Status.APPROVED: 1, Status.REJECTED: 2, Status.TERMINATED: 2}
-
-
-class NotPending(Exception):  # noqa: N818 - a refusal, not a breakdown
-    """The step needs an approval that is still APPLIED."""
-
-
-class NotApproved(Exception):  # noqa: N818 - a refusal, not a breakdown
-    """The step needs an approval that is APPROVED."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +67,21 @@ def decide(now: Standing, decision: Decision) -> Standing:
     if now == decided:
         return now
     if now.status is not Status.APPLIED:
-        raise NotPending
+        raise RuleBroken("AUDIT_NOT_PENDING", "/audit_id")
     return decided
 
 
 def cancel(now: Standing) -> Standing:
     """Withdraw the application; possible only while it is pending (8.7.1.3-b)."""
     if now.status is not Status.APPLIED:
-        raise NotPending
+        raise RuleBroken("AUDIT_NOT_PENDING", "/audit_id")
     return Standing(Status.TERMINATED, EndReason.CANCELLED)
 
 
 def terminate(now: Standing, by: Role) -> Standing:
     """End an approval in force: the approver revokes its grant (8.7.1.4, 9.2-b-3), the applicant gives it back."""
     if now.status is not Status.APPROVED:
-        raise NotApproved
+        raise RuleBroken("AUDIT_NOT_APPROVED", "/audit_id")
     return Standing(Status.TERMINATED, EndReason.REVOKED if by is Role.APPROVER else EndReason.TERMINATED)
 
 

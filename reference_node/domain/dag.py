@@ -6,7 +6,7 @@
 - An input whose key holds no dot is source data: a dataset, a training set, a test set or a model.
 - No component depends on itself, directly or through others.
 
-The first defect in document order is raised as `DagInvalid` with a JSON pointer relative to the DAG.
+The first defect in document order is raised as `DagInvalid` with a JSON pointer into the request.
 
     >>> check({"version": "1", "components": [{"name": "a", "input": [], "output": [{"key": "x", "type": "dataset"}]}]})
     ('a',)
@@ -18,18 +18,19 @@ from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from reference_node.domain import RuleBroken
+
 _TABULAR = frozenset({"dataset", "training_set", "test_set"})  # one table may play each of these parts
 _SOURCES = _TABULAR | {"model"}  # reports and metrics are only ever produced
 
 Component = Mapping[str, Any]
 
 
-class DagInvalid(Exception):  # noqa: N818 - a refusal, not a breakdown
-    """The DAG cannot run; `pointer` is the place, relative to the DAG."""
+class DagInvalid(RuleBroken):
+    """The DAG cannot run; `pointer` is the place in a request that carries it as `dag`."""
 
-    def __init__(self, pointer: str, why: str) -> None:
-        super().__init__(f"{why} at {pointer}")
-        self.pointer = pointer
+    def __init__(self, place: str, why: str) -> None:
+        super().__init__("DAG_INVALID", f"/dag{place}")
         self.why = why
 
 

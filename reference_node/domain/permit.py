@@ -18,6 +18,8 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from reference_node.domain import RuleBroken
+
 NODE_LEVEL, PROJECT_LEVEL, RESOURCE_LEVEL = 1, 2, 3
 LEVELS = {
     "NODE": NODE_LEVEL,
@@ -46,14 +48,6 @@ class ScopeType(StrEnum):
 
     NODE = "NODE"
     PROJECT = "PROJECT"
-
-
-class ExceedsRequest(Exception):  # noqa: N818 - a refusal, not a breakdown
-    """The approver would grant more than was asked for; `field` names what."""
-
-    def __init__(self, field_name: str) -> None:
-        super().__init__(field_name)
-        self.field = field_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +110,19 @@ def _shown(text: str) -> ShownToken | None:
 def grant(asked: Limits, given: Limits, contract_end: int) -> Limits:
     """Limits of the permit: what is given, at most what was asked, at most as long as the contract (9.2-b-1).
 
-    Raises ExceedsRequest when more would be given than asked.
+    Raises RuleBroken when more would be given than asked.
     """
-    for name in ("time_limit", "times_limit"):
-        wanted, offered = getattr(asked, name), getattr(given, name)
-        if wanted is not None and offered is not None and offered > wanted:
-            raise ExceedsRequest(name)
+    if _more(given.time_limit, asked.time_limit):
+        raise RuleBroken("EXPIRY_INVALID", "/time_limit")
+    if _more(given.times_limit, asked.times_limit):
+        raise RuleBroken("REQUEST_INVALID", "/times_limit")
     times = given.times_limit if given.times_limit is not None else asked.times_limit
     ends = [end for end in (asked.time_limit, given.time_limit, contract_end) if end is not None]
     return Limits(min(ends), times)
+
+
+def _more(given: int | None, asked: int | None) -> bool:
+    return given is not None and asked is not None and given > asked
 
 
 def matches(permit: Permit, shown: Iterable[ShownToken], use: Use) -> bool:

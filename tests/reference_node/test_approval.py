@@ -7,21 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from reference_node.domain.approval import (
-    PENDING,
-    Decision,
-    EndReason,
-    NotApproved,
-    NotPending,
-    Role,
-    Standing,
-    Status,
-    adopt,
-    cancel,
-    decide,
-    end,
-    terminate,
-)
+from reference_node.domain import EndReason, Role, RuleBroken, Status
+from reference_node.domain.approval import PENDING, Decision, Standing, adopt, cancel, decide, end, terminate
 
 STANDINGS = [
     *(Standing(status) for status in Status if status is not Status.TERMINATED),
@@ -43,7 +30,7 @@ def test_decision_is_taken_once(now: Standing, decision: Decision) -> None:
     if now == PENDING or now.status.value == decision.value:
         assert decide(now, decision) == Standing(Status(decision.value))
     else:
-        with pytest.raises(NotPending):
+        with pytest.raises(RuleBroken, match="AUDIT_NOT_PENDING"):
             decide(now, decision)
 
 
@@ -53,7 +40,7 @@ def test_cancel_is_for_pending_only(now: Standing) -> None:
     if now == PENDING:
         assert cancel(now) == Standing(Status.TERMINATED, EndReason.CANCELLED)
     else:
-        with pytest.raises(NotPending):
+        with pytest.raises(RuleBroken, match="AUDIT_NOT_PENDING"):
             cancel(now)
 
 
@@ -63,7 +50,7 @@ def test_terminate_is_for_approved_only(now: Standing, by: Role) -> None:
     if now.status is Status.APPROVED:
         assert terminate(now, by).end_reason is (EndReason.REVOKED if by is Role.APPROVER else EndReason.TERMINATED)
     else:
-        with pytest.raises(NotApproved):
+        with pytest.raises(RuleBroken, match="AUDIT_NOT_APPROVED"):
             terminate(now, by)
 
 
@@ -100,7 +87,7 @@ class TwoEnds(RuleBasedStateMachine):
         """The approver's operator decides; the confirmation goes out."""
         try:
             self.approver = decide(self.approver, decision)
-        except NotPending:
+        except RuleBroken:
             return
         self.to_applicant.append(("confirm", decision))
 
@@ -111,7 +98,7 @@ class TwoEnds(RuleBasedStateMachine):
             return
         try:
             self.approver = cancel(self.approver)
-        except NotPending:
+        except RuleBroken:
             self.applicant = adopt(self.applicant, self.approver)
             return
         if not answer_lost:
@@ -122,7 +109,7 @@ class TwoEnds(RuleBasedStateMachine):
         """The approver revokes at once and tells the applicant later."""
         try:
             self.approver = terminate(self.approver, Role.APPROVER)
-        except NotApproved:
+        except RuleBroken:
             return
         self.to_applicant.append(("terminate", None))
 
@@ -131,7 +118,7 @@ class TwoEnds(RuleBasedStateMachine):
         """The applicant ends its own use at once and tells the approver later."""
         try:
             self.applicant = terminate(self.applicant, Role.APPLICANT)
-        except NotApproved:
+        except RuleBroken:
             return
         self.to_approver.append("terminate")
 
@@ -142,7 +129,7 @@ class TwoEnds(RuleBasedStateMachine):
                 self.applicant = decide(self.applicant, decision)
             else:
                 self.applicant = terminate(self.applicant, Role.APPROVER)
-        except (NotPending, NotApproved):
+        except RuleBroken:
             pass  # refused; the sender stops retrying
 
     @precondition(lambda self: self.to_applicant)
@@ -159,7 +146,7 @@ class TwoEnds(RuleBasedStateMachine):
         for _ in self.to_approver:
             try:
                 self.approver = terminate(self.approver, Role.APPLICANT)
-            except NotApproved:
+            except RuleBroken:
                 continue
         self.to_approver.clear()
         self.applicant = adopt(self.applicant, self.approver)

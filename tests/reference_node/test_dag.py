@@ -61,7 +61,8 @@ def test_defects_are_pointed_at(parts: list[dict[str, Any]], pointer: str) -> No
     """Each kind of defect is refused with the place where it stands."""
     with pytest.raises(DagInvalid) as refused:
         check(dag(*parts))
-    assert refused.value.pointer == pointer
+    assert refused.value.name == "DAG_INVALID"
+    assert refused.value.pointer == f"/dag{pointer}"
 
 
 @given(st.lists(st.lists(st.integers(0, 7), max_size=3), min_size=1, max_size=8))

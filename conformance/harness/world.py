@@ -1,0 +1,358 @@
+"""The world of one scenario: its partners, its calls to the target, the calls it awaits, its private ids.
+
+Every scenario has ids of its own, so scenarios run in parallel and a run can be repeated on a dirty target. Whatever
+happens is recorded; nothing is judged here. Reading the data of an answer that was refused ends the scenario as a
+failed prerequisite; the check that owns that step says what was wrong.
+
+>>> def test_contract_cancel(world):                                               # doctest: +SKIP
+...     partner = world.partner()
+...     applied = world.call("apply", partner, "contractApply", partner.application())
+...     world.call("cancel", partner, "contractCancel", {"contract_id": applied.data["contract_id"]})
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from conformance.harness import signing
+from conformance.harness.binding import Binding, Reading
+from conformance.harness.clock import Clock, eventually
+from conformance.harness.errors import Blame, NotOffered, Prerequisite, Undrivable
+from conformance.harness.partner import Behaviour, Inbound, Partner, Receiver
+from conformance.harness.profile import Profile
+from conformance.harness.records import Answer, Direction, Exchange, Request, Transcript
+from conformance.harness.schema import Contract
+from conformance.harness.story import LABEL, MISSING, at
+from conformance.harness.target import Transport, Unanswered
+
+T = TypeVar("T")
+CONTRACT_DAYS = 30
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tamper:
+    """What is bent in a request before it leaves; by default nothing.
+
+    `before` headers are signed as they stand, `after` headers, `body` and `query` are put in place once the request
+    has been signed. `leave_out` drops headers last.
+    """
+
+    leave_out: tuple[str, ...] = ()
+    before: Mapping[str, str] = field(default_factory=dict)
+    after: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    query: tuple[tuple[str, str], ...] | None = None
+    method: str = ""
+    path: str = ""
+    nonce: str = ""
+    offset_ms: int = 0
+    source: str = ""
+    target: str = ""
+    key: signing.Key | None = None
+    unsigned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The answer to a step. `data` ends the scenario when the step was refused."""
+
+    step: str
+    exchange: Exchange
+    reading: Reading | None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the target accepted the request."""
+        return self.reading is not None and self.reading.accepted
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """What the answer carries. Raises Prerequisite when it was refused or never came."""
+        if self.reading is None:
+            raise Prerequisite(f"step {self.step} got no answer: {self.exchange.failure}")
+        if not self.reading.accepted:
+            raise Prerequisite(f"step {self.step} was refused: {self.reading.error or self.reading.msg}")
+        return self.reading.data
+
+    def at(self, pointer: str) -> Any:
+        """Return what the answer shows at a pointer. Raises Prerequisite when there is nothing."""
+        value = at(self.data, pointer)
+        if value is MISSING:
+            raise Prerequisite(f"the answer to step {self.step} has nothing at {pointer}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A call that the scenario waited for."""
+
+    step: str
+    inbound: Inbound | None
+
+    @property
+    def came(self) -> bool:
+        """Whether the target called."""
+        return self.inbound is not None
+
+    @property
+    def sent(self) -> Mapping[str, Any]:
+        """What the target sent. Raises Prerequisite when it never called."""
+        if self.inbound is None:
+            raise Prerequisite(f"the target never made the call awaited as {self.step}")
+        return self.inbound.sent
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What all worlds of a run share."""
+
+    run_id: str
+    profile: Profile
+    binding: Binding
+    transport: Transport
+    receiver: Receiver
+    clock: Clock
+    contract: Contract
+    keyring: signing.KeyRing
+    record: Callable[[Exchange], None]
+
+
+class World:
+    """What one scenario can do."""
+
+    def __init__(self, stage: Stage, scenario: str) -> None:
+        self.stage = stage
+        self.scenario = scenario
+        self.profile = stage.profile
+        self.facts: dict[str, Any] = {}
+        self.current = ""
+        self._tag = f"{stage.run_id}-{secrets.token_hex(4)}"
+        self._partners: list[Partner] = []
+        self._exchanges: list[Exchange] = []
+        self._prefix = urlsplit(stage.profile.target.url).path.rstrip("/")
+
+    # --- identities -------------------------------------------------------------------------------------------------
+
+    def id(self, slug: str) -> str:
+        """Return an id that no other scenario and no other run uses."""
+        return f"{slug}-{self._tag}"
+
+    def partner(self, name: str = "partner", *, auth_type: str = "") -> Partner:
+        """Play one more node, unknown to the target so far."""
+        kind = auth_type or self.profile.capabilities.auth_types[0]
+        if kind not in self.profile.capabilities.auth_types:
+            raise NotOffered(f"profile: capabilities.auth_types does not list {kind}")
+        made = Partner(self.id(name), self.stage.keyring.key(kind), self.stage.receiver.address, self.scenario)
+        self.stage.receiver.add(made)
+        self._partners.append(made)
+        return made
+
+    def signed_partner(self, name: str = "partner", *, auth_type: str = "", expired_time: int | None = None) -> Partner:
+        """Play one more node and sign a contract with the target: it applies, the target's operator approves."""
+        partner = self.partner(name, auth_type=auth_type)
+        until = expired_time or self.now_ms() + CONTRACT_DAYS * DAY_MS
+        applied = self.call(f"{name}:apply", partner, "contractApply", partner.application(until))
+        partner.contract_id = str(applied.at("/contract_id"))
+        partner.claims.add(partner.contract_id)
+        approval = {"contract_id": partner.contract_id, "status": "APPROVED"}
+        approved = self.own(f"{name}:approve", "ownContractConfirm", approval)
+        if not approved.accepted:
+            raise Prerequisite(f"the contract of {name} was not approved: {approved.step}")
+        told = self.awaited(
+            f"{name}:confirmed", partner, "contractConfirm", {"contract_id": partner.contract_id, "status": "APPROVED"}
+        )
+        if not told.came:
+            raise Prerequisite(f"the target did not tell {name} that the contract was approved")
+        partner.open_contract = True
+        return partner
+
+    # --- time and facts ---------------------------------------------------------------------------------------------
+
+    def now_ms(self) -> int:
+        """Return the Unix time in milliseconds."""
+        return self.stage.clock.now_ms()
+
+    def elapse(self, seconds: float) -> None:
+        """Let time pass."""
+        self.stage.clock.elapse(seconds)
+
+    def fact(self, name: str, value: T) -> T:
+        """Write down something that the checks need: an id, an expected value."""
+        self.facts[name] = value
+        return value
+
+    def eventually(self, probe: Callable[[], T | None], *, within: float = 0.0) -> T | None:
+        """Ask again until there is an answer or the time (by default the profile's) is over."""
+        seconds = within or self.profile.timings.callback_seconds
+        return eventually(probe, within=seconds, clock=self.stage.clock)
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    def call(  # noqa: PLR0913  each argument is a dimension in which a request can differ
+        self,
+        step: str,
+        partner: Partner,
+        operation: str,
+        data: Mapping[str, Any] | None = None,
+        *,
+        breaks: str = "",
+        permits: tuple[str, ...] = (),
+        tamper: Tamper | None = None,
+        raw: bytes | None = None,
+    ) -> Told:
+        """Call the target as a partner. `breaks` names the rule that the request breaks on purpose."""
+        self._offered(operation)
+        bend = tamper or Tamper()
+        method, path, query, body = self._spelled(operation, data or {}, raw)
+        headers: dict[str, str] = {} if method == "GET" else {"content-type": "application/json"}
+        if operation != "nodeQuery":
+            headers |= signing.signed_headers(
+                bend.key or partner.key,
+                method,
+                path,
+                query,
+                body,
+                source=bend.source or partner.node_id,
+                target=bend.target or self.profile.target.node_id,
+                nonce=bend.nonce or secrets.token_urlsafe(24),
+                timestamp_ms=self.now_ms() + bend.offset_ms,
+                trace_id=secrets.token_hex(16),
+                token_set=",".join(permits),
+            )
+        if bend.unsigned or not self.stage.binding.signed(operation):
+            headers.pop("x-auth-sign", None)
+        headers |= bend.after
+        for name in bend.leave_out:
+            headers.pop(name, None)
+        request = Request(
+            bend.method or method,
+            bend.path or path,
+            bend.query if bend.query is not None else query,
+            headers,
+            bend.body if bend.body is not None else body,
+        )
+        return self._send(step, operation, request, partner.node_id, breaks)
+
+    def own(
+        self,
+        step: str,
+        operation: str,
+        data: Mapping[str, Any] | None = None,
+        *,
+        breaks: str = "",
+        token: str | None = None,
+        raw: bytes | None = None,
+    ) -> Told:
+        """Call an own-side operation as the target's operator. `token` replaces the profile's."""
+        self._offered(operation)
+        secret = self.profile.operator
+        if secret is None and token is None:
+            raise Undrivable(f"the profile has no [operator] token, so {operation} cannot be called")
+        shown = token if token is not None else (secret.reveal() if secret else "")
+        method, path, query, body = self._spelled(operation, data or {}, raw)
+        headers = {} if method == "GET" else {"content-type": "application/json"}
+        if shown:
+            headers["authorization"] = f"Bearer {shown}"
+        return self._send(step, operation, Request(method, path, query, headers, body), "", breaks)
+
+    def awaited(
+        self, step: str, partner: Partner, operation: str, where: Mapping[str, Any], *, within: float = 0.0
+    ) -> Awaited:
+        """Wait for a call of the target's; a call that has already come counts."""
+        found = self.eventually(lambda: self.stage.receiver.find(operation, where, {partner.node_id}), within=within)
+        self.facts[LABEL + step] = found.exchange.id if found else None
+        return Awaited(step, found)
+
+    def answers(self, partner: Partner, operation: str, behaviour: Behaviour) -> None:
+        """Replace how a partner answers an operation."""
+        partner.answers(operation, behaviour)
+
+    def close(self) -> None:
+        """End the contracts that the scenario left in force, so that the target is as clean as it was."""
+        for partner in self._partners:
+            if partner.open_contract:
+                self.call(f"close:{partner.node_id}", partner, "contractTerminate", {"contract_id": partner.contract_id})
+
+    def transcript(self) -> Transcript:
+        """Return all that happened so far."""
+        inbound = self.stage.receiver.exchanges(self.scenario)
+        rows = sorted([*self._exchanges, *inbound], key=lambda exchange: exchange.at_ms)
+        return Transcript(self.scenario, tuple(rows), dict(self.facts))
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _offered(self, operation: str) -> None:
+        capabilities = self.profile.capabilities
+        spec = self.stage.contract.operations[operation]
+        if spec.protocol not in capabilities.protocols:
+            raise NotOffered(f"profile: capabilities.protocols does not list {spec.protocol}")
+        if not self.stage.binding.offers(operation):
+            raise NotOffered(f"binding {self.stage.binding.name}: {operation} is absent")
+
+    def _spelled(
+        self, operation: str, data: Mapping[str, Any], raw: bytes | None
+    ) -> tuple[str, str, tuple[tuple[str, str], ...], bytes]:
+        spec = self.stage.contract.operations[operation]
+        query = dict(data) if spec.method == "GET" else {}
+        content = {} if spec.method == "GET" else dict(data)
+        method, path, asked, body = self.stage.binding.spell_request(operation, query, content)
+        encoded = b"" if method == "GET" else json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        pairs = tuple((name, _text(value)) for name, value in asked.items())
+        return method, self._prefix + path, pairs, encoded if raw is None else raw
+
+    def _send(self, step: str, operation: str, request: Request, partner: str, breaks: str) -> Told:
+        self.current = step
+        if not breaks:
+            problem = self.stage.contract.request_problem(operation, request, self.stage.binding)
+            if problem:
+                raise Blame(f"step {step}: the harness itself breaks the interface of {operation}: {problem}")
+        told = self._exchange(step, operation, request, partner, breaks)
+        if breaks:
+            self._alive(step)
+        return told
+
+    def _exchange(self, step: str, operation: str, request: Request, partner: str, breaks: str) -> Told:
+        at_ms = self.now_ms()
+        started = time.perf_counter()
+        answer: Answer | None = None
+        failure = ""
+        try:
+            answer = self.stage.transport.send(request, self.profile.timings.answer_seconds)
+        except Unanswered as exc:
+            failure = f"{exc} ({exc.hint})"
+        exchange = Exchange(
+            id=f"{self.scenario}/{len(self._exchanges) + 1}",
+            scenario=self.scenario,
+            step=step,
+            direction=Direction.TO_TARGET,
+            operation=operation,
+            partner=partner,
+            request=request,
+            answer=answer,
+            negative=breaks,
+            failure=failure,
+            at_ms=at_ms,
+            elapsed_ms=(time.perf_counter() - started) * 1000,
+        )
+        self._exchanges.append(exchange)
+        self.stage.record(exchange)
+        reading = self.stage.binding.read_answer(operation, answer.status, answer.body) if answer else None
+        return Told(step, exchange, reading)
+
+    def _alive(self, step: str) -> None:
+        """Ask the target for a sign of life after a negative case: a crash is a finding of its own."""
+        method, path, query, body = self._spelled("nodeQuery", {"node_id": self.profile.target.node_id}, None)
+        self._exchange(f"{step}~alive", "nodeQuery", Request(method, path, query, {}, body), "", "")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

@@ -85,7 +85,7 @@ class Story:
     def __init__(self, transcript: Transcript, profile: Profile, binding: Binding) -> None:
         self.transcript = transcript
         self.profile = profile
-        self._binding = binding
+        self.binding = binding
         self._by_id = {exchange.id: exchange for exchange in transcript.exchanges}
         self._by_step = {exchange.step: exchange for exchange in transcript.exchanges if exchange.step}
         for name, value in transcript.facts.items():
@@ -131,9 +131,9 @@ class Story:
             raise Untold(exchange.step)
         request = exchange.request
         body = parse(request.body) if request.body else {}
-        query, spelled = self._binding.read_request(
+        query, spelled = self.binding.read_request(
             exchange.operation, dict(request.query), body if isinstance(body, dict) else {}
         )
         sent = {**query, **spelled}
-        reading = self._binding.read_answer(exchange.operation, exchange.answer.status, exchange.answer.body)
+        reading = self.binding.read_answer(exchange.operation, exchange.answer.status, exchange.answer.body)
         return Step(exchange, sent, reading)

@@ -57,7 +57,7 @@ class WeakSuite(SecurityFailure):
 class NoCommonSuite(SecurityFailure):
     """The two sides have no signature suite in common."""
 
-    name = "NO_COMMON_SUITE"
+    name = "SUITE_REFUSED"
     default_hint = "enable one of SM3_SM2, SHA256_ECDSA, SHA256_RSA on both sides"
 
 

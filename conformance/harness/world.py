@@ -149,7 +149,7 @@ class World:
         kind = auth_type or self.profile.capabilities.auth_types[0]
         if kind not in self.profile.capabilities.auth_types:
             raise NotOffered(f"profile: capabilities.auth_types does not list {kind}")
-        made = Partner(self.id(name), self.stage.keyring.key(kind), self.stage.receiver.address, self.scenario)
+        made = Partner(self.id(name), self.stage.keyring.key(kind, self.id(name)), self.stage.receiver.address, self.scenario)
         self.stage.receiver.add(made)
         self._partners.append(made)
         return made

@@ -1,0 +1,189 @@
+"""The reference node and the harness in one process, on one clock that moves only when a scenario lets it.
+
+No socket, no thread, no waiting: a whole run takes seconds, so each deliberate defect can be tried. The node is the
+real application behind its WSGI interface; what it sends goes straight to the harness's receiver.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from flask import Flask
+
+from conformance.harness import engine
+from conformance.harness.binding import load_binding
+from conformance.harness.profile import Profile, parse_profile
+from conformance.harness.records import Answer, Request, Transcript
+from conformance.harness.registry import Scenario
+from conformance.harness.schema import Contract
+from conformance.harness.signing import KeyRing
+from conformance.harness.target import query_string
+from reference_node.app import create_app
+from reference_node.config import load_config
+from reference_node.node import Node
+from reference_node.transport.outbound import OutboundAnswer
+
+NODE_ID = "node-under-test"
+URL = "http://target.test"
+LOCKOUT_SECONDS = 2
+START_MS = 1_800_000_000_000
+
+
+class SteppedClock:
+    """A clock that stands still until somebody lets time pass; the node then does what has become due."""
+
+    def __init__(self) -> None:
+        self._now = START_MS
+        self.node: Node | None = None
+
+    def now_ms(self) -> int:
+        """Return the time; each look at it takes a millisecond, so that what follows is later."""
+        self._now += 1
+        return self._now
+
+    def elapse(self, seconds: float) -> None:
+        """Let time pass."""
+        self._now += int(seconds * 1000)
+        if self.node is not None:
+            self.node.pump()
+
+
+class InProcessTransport:
+    """Carries requests into the node's WSGI application."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+
+    def send(self, request: Request, timeout: float) -> Answer:  # noqa: ARG002  nothing here can hang
+        """Send one request."""
+        status = 0
+        headers: dict[str, str] = {}
+
+        def start_response(line: str, pairs: list[tuple[str, str]], _exc: object = None) -> Any:
+            nonlocal status
+            status = int(line.split(" ", 1)[0])
+            headers.update({name.lower(): value for name, value in pairs})
+
+        chunks: Any = self._app(_environ(request), start_response)
+        try:
+            body = b"".join(chunks)
+        finally:
+            if hasattr(chunks, "close"):
+                chunks.close()
+        return Answer(status, headers, body)
+
+
+def _environ(request: Request) -> dict[str, Any]:
+    query = query_string(request.query)
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": request.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote(request.path, encoding="latin-1"),
+        "REQUEST_URI": request.path + (f"?{query}" if query else ""),
+        "QUERY_STRING": query,
+        "SERVER_NAME": "target.test",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(request.body),
+        "wsgi.errors": io.StringIO(),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    if request.body or request.method == "POST":
+        environ["CONTENT_LENGTH"] = str(len(request.body))
+    for name, value in request.headers.items():
+        key = name.upper().replace("-", "_")
+        environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = value
+    return environ
+
+
+class InProcessOutbound:
+    """Carries the node's own calls to the harness's receiver."""
+
+    def __init__(self) -> None:
+        self.stage: engine.Stage | None = None
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> OutboundAnswer:  # noqa: ARG002
+        """Deliver one call."""
+        if self.stage is None:
+            raise RuntimeError("the stage is not set")
+        parts = urlsplit(url)
+        query = tuple(parse_qsl(parts.query, keep_blank_values=True))
+        lower = {name.lower(): value for name, value in headers.items()}
+        answer = self.stage.receiver.handle(Request(method, quote(parts.path, safe="/%"), query, lower, body))
+        return OutboundAnswer(answer.status, answer.headers, answer.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """A node with some defects and a stage around it."""
+
+    node: Node
+    collector: engine.Collector
+
+    def run(self, scenarios: Sequence[Scenario]) -> dict[str, Transcript]:
+        """Act out scenarios one after the other."""
+        for scenario in scenarios:
+            self.collector.act(scenario)
+        self.collector.strays()
+        return self.collector.transcripts
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.node.close()
+
+
+def demo_profile() -> Profile:
+    """Return the profile of the node under test."""
+    return parse_profile(
+        {
+            "target": {"name": "reference node", "url": URL, "node_id": NODE_ID},
+            "operator": {"token": "operator-token-of-the-lab"},
+            "timings": {"lockout_seconds": LOCKOUT_SECONDS, "callback_seconds": 2.0},
+        },
+        "in process",
+    )
+
+
+_CONTRACT: list[Contract] = []
+_KEYS = KeyRing()
+
+
+def lab(faults: Sequence[str] = ()) -> Lab:
+    """Build a node with these defects, in memory, and a stage around it."""
+    if not _CONTRACT:
+        _CONTRACT.append(Contract())
+    clock = SteppedClock()
+    outbound = InProcessOutbound()
+    profile = demo_profile()
+    config = load_config(
+        None,
+        node_id=NODE_ID,
+        address=URL,
+        lockout_seconds=LOCKOUT_SECONDS,
+        background=False,
+        faults=tuple(faults),
+        operator_token="operator-token-of-the-lab",  # noqa: S106  lives as long as the process
+    )
+    app = create_app(config, clock=clock, outbound=outbound)
+    node: Node = app.extensions["hutong"]
+    clock.node = node
+    current = engine.stage(
+        profile,
+        load_binding("reference"),
+        transport=InProcessTransport(app),
+        clock=clock,
+        contract=_CONTRACT[0],
+        keyring=_KEYS,
+    )
+    current.receiver.address = "http://partner.test"
+    outbound.stage = current
+    return Lab(node, engine.Collector(current))

@@ -1,0 +1,219 @@
+"""The kill matrix: every deliberate defect of the reference node against every finding of the suite.
+
+A fault is *killed* when it was reached and exactly the finding that it declares appears (others only where it declares
+them as blast). It is *unreached* when the suite never came to its place, *survived* when its finding is missing,
+*collateral* when findings appear that it does not declare. A scenario is run again for a fault only if the unmutated
+run asked at that fault's place during that scenario: elsewhere the fault cannot change anything.
+
+`python -m conformance.selftest.killmatrix --only 8.1` prints the matrix of one chapter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+import specs
+from conformance.harness import engine, judge
+from conformance.harness.binding import load_binding
+from conformance.harness.records import CheckResult, Transcript, Verdict
+from conformance.harness.registry import Scenario
+from conformance.selftest.inprocess import demo_profile, lab
+from reference_node.faults import Fault, declared
+
+BAD = (Verdict.FAIL, Verdict.WARN)
+
+
+class Fate(StrEnum):
+    """What became of a fault."""
+
+    KILLED = "killed"
+    UNREACHED = "unreached"
+    SURVIVED = "survived"
+    COLLATERAL = "collateral"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What the suite said of one fault."""
+
+    fault: str
+    requirement: str
+    declared: str
+    fate: Fate
+    hits: int
+    findings: tuple[tuple[str, str], ...]
+    unexpected: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "fault": self.fault,
+            "requirement": self.requirement,
+            "declared": self.declared,
+            "fate": self.fate.value,
+            "hits": self.hits,
+            "findings": [list(pair) for pair in self.findings],
+            "unexpected": list(self.unexpected),
+            "errors": list(self.errors),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The unmutated node: its results, and which faults' places each scenario came to."""
+
+    results: tuple[CheckResult, ...]
+    places: Mapping[str, frozenset[str]]
+
+    @property
+    def red(self) -> tuple[CheckResult, ...]:
+        """Return what is not as it should be on the unmutated node."""
+        fine = (Verdict.PASS, Verdict.NOT_APPLICABLE)
+        return tuple(result for result in self.results if result.verdict not in fine)
+
+    def scenarios(self, fault: str) -> frozenset[str]:
+        """Return the scenarios in which a fault could show."""
+        return frozenset(name for name, places in self.places.items() if fault in places)
+
+
+@cache
+def _plan() -> engine.Plan:
+    return engine.plan()
+
+
+def _judge(transcripts: Mapping[str, Transcript]) -> list[CheckResult]:
+    bench = judge.Bench(demo_profile(), load_binding("reference"), specs.load_requirements(), specs.operations())
+    return judge.judge(transcripts, _plan().checks, bench)
+
+
+def run_baseline(scenarios: Iterable[Scenario] | None = None) -> Baseline:
+    """Run the suite against the unmutated node."""
+    room = lab()
+    places: dict[str, frozenset[str]] = {}
+    asked: set[str] = set()
+    room.node.faults.observe(asked.add)
+    for scenario in _plan().scenarios if scenarios is None else scenarios:
+        asked.clear()
+        room.run([scenario])
+        places[scenario.name] = frozenset(asked)
+    results = tuple(_judge(room.collector.transcripts))
+    room.close()
+    return Baseline(results, places)
+
+
+def _codes(results: Iterable[CheckResult]) -> set[tuple[str, str]]:
+    return {(found.requirement, found.code) for result in results for found in result.findings}
+
+
+def try_fault(fault: Fault, names: frozenset[str]) -> Trial:
+    """Run the scenarios in which a fault could show, and say what became of it."""
+    scenarios = [row for row in _plan().scenarios if row.name in names]
+    room = lab([fault.name])
+    results = _judge(room.run(scenarios))
+    hits = room.node.faults.hits.get(fault.name, 0)
+    room.close()
+    found = _codes(results)
+    codes = {code for _requirement, code in found}
+    errors = tuple(sorted({f"{row.check}: {row.reason}" for row in results if row.verdict is Verdict.ERROR}))
+    unexpected = tuple(sorted(codes - {fault.finding, *fault.blast}))
+    if not hits:
+        fate = Fate.UNREACHED
+    elif (fault.requirement, fault.finding) not in found:
+        fate = Fate.SURVIVED
+    elif unexpected or errors:
+        fate = Fate.COLLATERAL
+    else:
+        fate = Fate.KILLED
+    return Trial(
+        fault.name, fault.requirement, fault.finding, fate, hits, tuple(sorted(found)), unexpected, errors
+    )
+
+
+def run_matrix(
+    faults: Sequence[Fault], *, jobs: int = 2, baseline: Baseline | None = None, tell: Callable[[Trial], None] = print
+) -> list[Trial]:
+    """Try faults in several processes; `tell` hears of each as it is done."""
+    ground = baseline or run_baseline()
+    trials: list[Trial] = []
+    with ProcessPoolExecutor(max_workers=jobs) as pool:
+        for trial in pool.map(try_fault, faults, [ground.scenarios(fault.name) for fault in faults]):
+            trials.append(trial)
+            tell(trial)
+    return trials
+
+
+def choose(only: Sequence[str] = (), names: Sequence[str] = (), sample: int = 0, seed: int = 0) -> list[Fault]:
+    """Choose faults by requirement prefix, by name, or a random sample."""
+    rows = [row for row in declared().values() if not names or row.name in names]
+    if only:
+        rows = [row for row in rows if any(row.requirement.startswith(part) for part in only)]
+    if sample and sample < len(rows):
+        rows = random.Random(seed).sample(rows, sample)
+    return rows
+
+
+def resolution(trials: Sequence[Trial]) -> float:
+    """Return distinct signatures / faults: how well the findings tell one defect from another."""
+    signatures: dict[tuple[tuple[str, str], ...], int] = defaultdict(int)
+    for trial in trials:
+        signatures[trial.findings] += 1
+    return len(signatures) / len(trials) if trials else 1.0
+
+
+def proven(trials: Iterable[Trial]) -> frozenset[str]:
+    """Return the requirements that a killed fault proves."""
+    return frozenset(trial.requirement for trial in trials if trial.fate is Fate.KILLED)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the matrix; 0 when the unmutated node is green and every fault is killed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", default=[], help="requirement prefixes, e.g. 8.1 9.2-b")
+    parser.add_argument("--fault", nargs="*", default=[], help="names of faults")
+    parser.add_argument("--sample", type=int, default=0, help="a random sample of this size")
+    parser.add_argument("--baseline", action="store_true", help="run the unmutated node only")
+    parser.add_argument("--json", action="store_true", help="print the trials as JSON")
+    options = parser.parse_args(argv)
+    scenarios = None
+    if options.baseline and options.only:
+        wanted = {row.scenario for row in engine.plan(options.only).checks}
+        scenarios = [row for row in _plan().scenarios if row.name in wanted]
+    ground = run_baseline(scenarios)
+    for result in ground.red:
+        print(f"NOT GREEN {result.requirement} {result.check}: {result.verdict.value} {result.reason}")
+        for found in result.findings:
+            print(f"    {found.code} {found.pointer} expected {found.expected!r}, got {found.actual!r} {found.exchanges}")
+    print(f"unmutated node: {len(ground.results)} results, {len(ground.red)} not green")
+    if options.baseline:
+        return 1 if ground.red else 0
+    faults = choose(options.only, options.fault, options.sample)
+    trials = run_matrix(faults, baseline=ground, tell=(lambda _trial: None) if options.json else _print)
+    if options.json:
+        print(json.dumps([trial.to_json() for trial in trials], ensure_ascii=False, indent=1))
+    counts = {fate: sum(trial.fate is fate for trial in trials) for fate in Fate}
+    print(" · ".join(f"{fate.value} {count}" for fate, count in counts.items()), f"· resolution {resolution(trials):.2f}")
+    return 0 if not ground.red and counts[Fate.KILLED] == len(trials) else 1
+
+
+def _print(trial: Trial) -> None:
+    print(f"{trial.fate.value:10} {trial.fault} [{trial.requirement} {trial.declared}] hits={trial.hits}")
+    if trial.fate is not Fate.KILLED:
+        print(f"           findings={[code for _, code in trial.findings]} unexpected={list(trial.unexpected)}")
+        for error in trial.errors[:3]:
+            print(f"           error {error}")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

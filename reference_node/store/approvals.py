@@ -34,6 +34,7 @@ class ApprovalRow(Base):
     end_reason: Mapped[str | None] = mapped_column(String(16))
     comment: Mapped[str | None] = mapped_column(String(1024))
     content: Mapped[dict[str, Any]] = mapped_column(JSON)
+    apply_delivery: Mapped[int | None]
     poll_at: Mapped[int] = mapped_column(BigInteger, default=0)
     created_at: Mapped[int] = mapped_column(BigInteger)
     updated_at: Mapped[int] = mapped_column(BigInteger)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
 from reference_node.domain.search import Match, Window, fold
 from reference_node.store.base import Base
 
-R = TypeVar("R", bound="Named")
+R = TypeVar("R")
 UNSPECIFIED = "UNSPECIFIED"
 
 
@@ -70,6 +70,15 @@ class FlowRow(Named):
     config: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     version: Mapped[int] = mapped_column(default=1)
     settled: Mapped[bool] = mapped_column(default=False)
+
+
+class LastFlowIdRow(Base):
+    """The last flow id that a node has made, so that none is made twice, deleted flows and restarts included."""
+
+    __tablename__ = "last_flow_id"
+
+    node_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    flow_id: Mapped[str] = mapped_column(String(128))
 
 
 class DatasetRow(Named):

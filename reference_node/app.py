@@ -1,0 +1,97 @@
+"""Wiring: a configuration becomes a Flask application with a node inside. Nothing else happens here.
+
+>>> app = create_app(Config(node_id="node-a"))
+>>> app.test_client().get("/v1/interconn/node/query?node_id=node-a").json["data"]["node_id"]
+'node-a'
+"""
+
+from __future__ import annotations
+
+import secrets
+
+import flask
+from sqlalchemy import select
+
+from reference_node.clock import Clock, SystemClock
+from reference_node.config import Config
+from reference_node.errors import ConfigError
+from reference_node.faults import Faults
+from reference_node.identity import Identity
+from reference_node.interfaces import HANDLERS, router
+from reference_node.node import Node
+from reference_node.services import CHORES, CONTRACT_ENDED
+from reference_node.store import Store
+from reference_node.store.base import MEMORY
+from reference_node.store.contracts import OwnNodeRow
+from reference_node.transport.outbound import HttpOutbound, Outbound
+from reference_node.transport.outbox import Outbox
+from reference_node.transport.partner import Partner
+
+
+class NodeApp(flask.Flask):
+    """The WSGI application of one node."""
+
+    node: Node
+
+
+def create_app(
+    config: Config | None = None,
+    *,
+    clock: Clock | None = None,
+    outbound: Outbound | None = None,
+    identity: Identity | None = None,
+    faults: Faults | None = None,
+) -> NodeApp:
+    """Build a node; what is not given is the real thing: the machine's clock, sockets, keys of the data folder."""
+    config = config or Config()
+    clock = clock or SystemClock()
+    faults = faults or Faults(config.faults)
+    identity = identity or Identity(config.data)
+    store = Store(
+        MEMORY if config.data is None else f"sqlite:///{config.data / 'node.db'}", connections=config.threads + 6
+    )
+    node_id = _own_node(store, config)
+    partner = Partner(
+        node_id, config, clock=clock, outbound=outbound or HttpOutbound(), identity=identity, faults=faults
+    )
+    app = NodeApp(__name__, static_folder=None)
+    app.node = Node(
+        node_id=node_id,
+        config=config,
+        clock=clock,
+        store=store,
+        faults=faults,
+        identity=identity,
+        partner=partner,
+        outbox=Outbox(store, partner, clock, config),
+        chores=CHORES,
+        contract_ended=CONTRACT_ENDED,
+        listening=f"http://{config.host}:{config.port}",
+    )
+    router.register(app, app.node, HANDLERS)
+    return app
+
+
+def _own_node(store: Store, config: Config) -> str:
+    """Return the node's id; its particulars are written at the first start and kept afterwards."""
+    with store.begin() as session:
+        row = session.scalar(select(OwnNodeRow))
+        if row is not None:
+            if config.node_id not in (None, row.node_id):
+                raise ConfigError(
+                    f"[node] id = {config.node_id} but this data folder is of {row.node_id}",
+                    hint="give another --data, or leave the id out",
+                )
+            return row.node_id
+        node_id = config.node_id or "node-" + secrets.token_hex(4)
+        session.add(
+            OwnNodeRow(
+                node_id=node_id,
+                name=config.node_name or node_id,
+                description=config.description,
+                address=config.address,
+                inst_id=config.inst_id or "inst-" + node_id,
+                institution=config.institution or config.node_name or node_id,
+            )
+        )
+        return node_id

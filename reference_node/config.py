@@ -1,0 +1,161 @@
+"""The node's configuration: one TOML file, every key checked, every key with a default.
+
+Guarantees: an unknown section or key, a value of the wrong kind or out of range is a ConfigError that names the section
+and the key, the valid ones, and what was probably meant. Keyword overrides (the command line's) win over the file.
+
+>>> load_config(None, port=0, node_id="node-a").node_id
+'node-a'
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from reference_node.errors import ConfigError
+from reference_node.security.suites import SUITES
+
+AUTH_TYPES = tuple(str(suite.auth_type) for suite in SUITES)
+
+
+def _key(section: str, default: Any, check: Callable[[Any], str | None], name: str = "") -> Any:
+    """Declare a field of the configuration: where it stands in the file and what it may be."""
+    return field(default=default, metadata={"section": section, "check": check, "name": name})
+
+
+def _text(value: Any) -> str | None:
+    return None if isinstance(value, str) and value.strip() else "a non-empty text"
+
+
+def _identifier(value: Any) -> str | None:
+    fits = isinstance(value, str) and 0 < len(value) <= 128 and value[0].isascii() and value[0].isalnum()
+    return None if fits and set(value) <= _ID_CHARACTERS else "an identifier of letters, digits and . _ : -"
+
+
+def _flag(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "true or false"
+
+
+def _path(value: Any) -> str | None:
+    return None if isinstance(value, (str, Path)) else "a path"
+
+
+def _number(least: float, most: float, *, whole: bool = True) -> Callable[[Any], str | None]:
+    def check(value: Any) -> str | None:
+        kind = int if whole else (int, float)
+        fits = isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most
+        return None if fits else f"a number from {least:g} to {most:g}"
+
+    return check
+
+
+def _one_of(*valid: str) -> Callable[[Any], str | None]:
+    return lambda value: None if value in valid else "one of " + ", ".join(valid) + _meant(str(value), valid)
+
+
+def _some_of(*valid: str) -> Callable[[Any], str | None]:
+    def check(value: Any) -> str | None:
+        fits = isinstance(value, (list, tuple)) and value and all(item in valid for item in value)
+        return None if fits else "a list of " + ", ".join(valid)
+
+    return check
+
+
+def _names(value: Any) -> str | None:
+    fits = isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
+    return None if fits else "a list of names"
+
+
+_ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:-")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that can be set; the section of the file and the check of each stand beside it."""
+
+    data: Path | None = _key("store", None, _path)
+    node_id: str | None = _key("node", None, _identifier, "id")
+    node_name: str | None = _key("node", None, _text, "name")
+    description: str | None = _key("node", None, _text)
+    inst_id: str | None = _key("node", None, _identifier)
+    institution: str | None = _key("node", None, _text)
+    address: str | None = _key("node", None, _text)
+    auth_type: str = _key("node", "SM3_SM2", _one_of(*AUTH_TYPES))
+    host: str = _key("server", "127.0.0.1", _text)
+    port: int = _key("server", 8801, _number(0, 65535))
+    threads: int = _key("server", 10, _number(1, 256))
+    background: bool = _key("server", True, _flag)
+    auth_types: tuple[str, ...] = _key("security", AUTH_TYPES, _some_of(*AUTH_TYPES))
+    timestamp_window_seconds: int = _key("security", 300, _number(1, 86_400))
+    lockout_threshold: int = _key("security", 5, _number(1, 1000))
+    lockout_seconds: int = _key("security", 300, _number(1, 86_400))
+    proof_of_possession: str = _key("security", "required", _one_of("required", "optional"))
+    timeout_seconds: float = _key("partner", 5.0, _number(0.1, 600, whole=False))
+    attempts: int = _key("partner", 3, _number(1, 10))
+    poll_seconds: int = _key("partner", 30, _number(1, 86_400))
+    retry_seconds: int = _key("partner", 1, _number(1, 3600))
+    retry_limit_seconds: int = _key("partner", 60, _number(1, 86_400))
+    abandon_seconds: int = _key("partner", 7 * 86_400, _number(1, 365 * 86_400))
+    faults: tuple[str, ...] = _key("faults", (), _names, "active")
+
+
+def load_config(path: Path | None, **overrides: Any) -> Config:
+    """Read the file, if any, and put the given overrides over it; None means not given."""
+    values = {} if path is None else _from_file(path)
+    known = {item.name for item in fields(Config)}
+    for name, value in overrides.items():
+        if name not in known:
+            raise ConfigError(f"there is no setting {name}" + _meant(name, known))
+        if value is not None:
+            values[name] = value
+    return Config(**{name: _checked(name, value) for name, value in values.items()})
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as missing:
+        raise ConfigError(f"there is no configuration file {path}") from missing
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
+        raise ConfigError(f"{path}: {wrong}") from wrong
+    sections = _sections()
+    values: dict[str, Any] = {}
+    for section, keys in content.items():
+        if section not in sections:
+            raise ConfigError(f"{path}: there is no section [{section}]" + _meant(section, sections))
+        if not isinstance(keys, dict):
+            raise ConfigError(f"{path}: {section} is a section, [{section}]")
+        for key, value in keys.items():
+            if key not in sections[section]:
+                raise ConfigError(f"{path}: [{section}] has no key {key}" + _meant(key, sections[section]))
+            values[sections[section][key]] = value
+    return values
+
+
+def _sections() -> Mapping[str, Mapping[str, str]]:
+    """Return section -> key in the file -> field."""
+    found: dict[str, dict[str, str]] = {}
+    for item in fields(Config):
+        found.setdefault(item.metadata["section"], {})[item.metadata["name"] or item.name] = item.name
+    return found
+
+
+def _checked(name: str, value: Any) -> Any:
+    item = next(item for item in fields(Config) if item.name == name)
+    wanted = item.metadata["check"](value)
+    if wanted is not None:
+        key = item.metadata["name"] or item.name
+        raise ConfigError(f"[{item.metadata['section']}] {key} = {value!r} is not {wanted}")
+    if item.name == "data":
+        return Path(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _meant(given: str, valid: Iterable[str]) -> str:
+    close = difflib.get_close_matches(given, list(valid), n=1)
+    listed = ", ".join(sorted(valid))
+    return f"; did you mean {close[0]}? Valid: {listed}" if close else f"; valid: {listed}"

@@ -1,0 +1,36 @@
+"""What a handler gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from reference_node.node import Node
+from reference_node.security.guards import Caller
+
+
+@dataclass(slots=True)
+class Call:
+    """One authenticated and validated request.
+
+    `session` is the request's transaction: the router commits it when the handler returns and rolls it back on an
+    error; a service that calls a partner commits it first. `source` is the calling node, absent on the own side (and
+    where proof of possession is optional and was not given). `query` has its defaults filled in.
+    """
+
+    node: Node
+    session: Session
+    source: Caller | None
+    query: dict[str, Any]
+    body: dict[str, Any]
+    trace_id: str
+    token_set: str
+
+    @property
+    def caller(self) -> Caller:
+        """The calling node, for operations that only nodes reach."""
+        if self.source is None:
+            raise AssertionError("an operation of the own side has no calling node")
+        return self.source

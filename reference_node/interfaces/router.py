@@ -1,0 +1,300 @@
+"""From a request to an envelope: the routes of specs/openapi and the one pipeline that all of them share.
+
+Order: route, size of the body, guard of the operation, JSON, schema, handler. Guarantees: an operation that is not
+planned has a handler, or the node does not start; whatever happens is answered with an envelope and never with a trace
+(9.2-e-5: what fails half way is rolled back); a nonce stays used even when its request is refused later on.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
+
+import flask
+import jsonschema_rs
+import structlog
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+
+import specs
+from reference_node.domain import RuleBroken
+from reference_node.errors import ConfigError, Refusal
+from reference_node.interfaces import wire
+from reference_node.interfaces.calls import Call
+from reference_node.node import Node
+from reference_node.security import guards, signing
+from reference_node.security.errors import SecurityFailure
+from reference_node.security.guards import Caller, Incoming
+
+BODY_LIMIT: Final = 1024 * 1024
+_TRACE: Final = re.compile(r"[!-~]{1,128}")
+_NAMES: Final = wire.names()
+log = structlog.get_logger("reference_node")
+
+Handler = Callable[[Call], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation with everything that serving it needs, compiled once."""
+
+    operation: specs.Operation
+    handler: Handler
+    parameters: Mapping[str, bool]
+    query: jsonschema_rs.Validator
+    body: jsonschema_rs.Validator | None
+    defaults: Mapping[str, Any]
+
+
+def register(app: flask.Flask, node: Node, modules: Mapping[str, ModuleType]) -> None:
+    """Give the application a route for every operation of the interface documents."""
+    app.url_map.merge_slashes = False
+    app.url_map.redirect_defaults = False
+    for operation in specs.operations().values():
+        view = partial(_serve, node, _route(operation, modules.get(operation.protocol)))
+        app.add_url_rule(
+            operation.path, operation.id, view, methods=[operation.method], provide_automatic_options=False
+        )
+    app.register_error_handler(Exception, partial(_failed, node))
+
+
+def handler_name(operation_id: str) -> str:
+    """Return the name of the function that handles an operation: contractApply is contract_apply."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", operation_id).lower()
+
+
+def _route(operation: specs.Operation, module: ModuleType | None) -> Route:
+    if operation.planned or module is None:
+        handler: Handler = _not_implemented
+    else:
+        found = getattr(module, handler_name(operation.id), None)
+        if found is None:
+            raise ConfigError(f"{module.__name__} has no function {handler_name(operation.id)}")
+        handler = found
+    parameters = [item for item in operation.parameters if item.location == "query"]
+    defs: dict[str, Any] = {}
+    for item in parameters:
+        defs |= item.schema.get("$defs", {})
+    schema = {
+        "type": "object",
+        "properties": {item.name: {k: v for k, v in item.schema.items() if k != "$defs"} for item in parameters},
+        "required": [item.name for item in parameters if item.required],
+        "$defs": defs,
+    }
+    return Route(
+        operation,
+        handler,
+        {item.name: _is_integer(item.schema) for item in parameters},
+        jsonschema_rs.validator_for(schema, validate_formats=True),
+        None
+        if operation.body_schema is None or operation.planned
+        else jsonschema_rs.validator_for(dict(operation.body_schema), validate_formats=True),
+        {item.name: item.default for item in parameters if item.default is not None},
+    )
+
+
+def _is_integer(schema: Mapping[str, Any]) -> bool:
+    target = schema
+    while "$ref" in target:
+        target = schema["$defs"][target["$ref"].removeprefix("#/$defs/")]
+    return target.get("type") == "integer"
+
+
+def _not_implemented(_call: Call) -> dict[str, Any]:
+    raise Refusal("NOT_IMPLEMENTED")
+
+
+def _serve(node: Node, route: Route) -> flask.Response:
+    """Carry one request through the pipeline."""
+    environ = flask.request.environ
+    if environ["REQUEST_METHOD"] != route.operation.method:  # werkzeug adds HEAD to GET
+        raise MethodNotAllowed([route.operation.method])
+    incoming = _incoming(environ, route.operation.path)
+    trace = _trace(incoming.headers)
+    auth = route.operation.auth
+    caller: Caller | None = None
+    body: dict[str, Any] | None = None
+    if auth == "operator":
+        guards.operator(node, incoming)
+    elif auth in ("known", "contract"):
+        caller = guards.known(node, incoming, contract=auth == "contract")
+    elif auth == "presented":
+        proof = guards.presented_headers(node, incoming)
+        body = _body(route, incoming)
+        caller = guards.presented(node, incoming, body, proof=proof)
+    with node.store.session() as session:
+        try:
+            if caller is not None:
+                guards.admit(node, session, caller)
+            call = Call(
+                node,
+                session,
+                caller,
+                _query(route, incoming),
+                _body(route, incoming) if body is None else body,
+                trace,
+                incoming.headers.get(signing.TOKEN_SET, ""),
+            )
+            data = route.handler(call)
+            session.commit()
+        except BaseException as failure:
+            session.rollback()
+            if caller is not None and getattr(failure, "name", None) != "NONCE_REPLAYED":
+                _keep_nonce(node, session, caller)
+            raise
+    return _answer({"code": 0, "msg": "ok", "data": data}, 200, trace)
+
+
+def _keep_nonce(node: Node, session: Session, caller: Caller) -> None:
+    """Record the nonce again after a roll-back took it away; a replay that came between has recorded it itself."""
+    try:
+        guards.admit(node, session, caller)
+        session.commit()
+    except (Refusal, OperationalError, PoolTimeout):
+        session.rollback()
+
+
+def _incoming(environ: Mapping[str, Any], path: str) -> Incoming:
+    headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
+    if environ.get("CONTENT_TYPE"):
+        headers["content-type"] = environ["CONTENT_TYPE"]
+    # the signature covers the path as it was sent, PATH_INFO is decoded
+    raw = environ.get("REQUEST_URI")
+    sent = urlsplit(raw).path if raw else path
+    return Incoming(
+        environ["REQUEST_METHOD"],
+        sent,
+        environ.get("QUERY_STRING", ""),
+        headers,
+        _read(environ),
+        environ.get("REMOTE_ADDR", ""),
+    )
+
+
+def _read(environ: Mapping[str, Any]) -> bytes:
+    """Read the body up to the limit; what is longer is refused without being read whole."""
+    stated = environ.get("CONTENT_LENGTH") or ""
+    chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
+    if not stated and not chunked:
+        return b""
+    if stated and (not stated.isdecimal() or int(stated) > BODY_LIMIT):
+        raise Refusal("BODY_TOO_LARGE" if stated.isdecimal() else "REQUEST_INVALID", pointer="content-length")
+    body: bytes = environ["wsgi.input"].read(int(stated) if stated else BODY_LIMIT + 1)
+    if len(body) > BODY_LIMIT:
+        raise Refusal("BODY_TOO_LARGE")
+    return body
+
+
+def _body(route: Route, incoming: Incoming) -> dict[str, Any]:
+    if route.operation.method == "GET" or route.operation.planned:
+        return {}
+    media, _, parameters = incoming.headers.get("content-type", "").partition(";")
+    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
+    if media.strip().lower() != "application/json" or charset not in ("", "utf-8"):
+        raise Refusal("MEDIA_TYPE_UNSUPPORTED", pointer="content-type")
+    if incoming.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Refusal("MEDIA_TYPE_UNSUPPORTED", pointer="content-encoding")
+    body = wire.read_object(incoming.body)
+    if route.body is not None:
+        _validate(route.body, body)
+    return body
+
+
+def _query(route: Route, incoming: Incoming) -> dict[str, Any]:
+    """Return the known parameters, integers as such, defaults filled in; a repeated one is refused."""
+    values: dict[str, Any] = dict(route.defaults)
+    if not incoming.query and not route.parameters:
+        return values
+    given: set[str] = set()
+    try:
+        incoming.query.encode("ascii")
+        pairs = parse_qsl(incoming.query, keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError:
+        raise Refusal("REQUEST_INVALID", pointer="") from None
+    for name, value in pairs:
+        if name not in route.parameters:
+            continue
+        if name in given:
+            raise Refusal("REQUEST_INVALID", pointer=f"/{name}")
+        given.add(name)
+        whole = route.parameters[name] and re.fullmatch(r"-?[0-9]{1,18}", value)
+        values[name] = int(value) if whole else value
+    _validate(route.query, values)
+    return values
+
+
+def _validate(validator: jsonschema_rs.Validator, value: dict[str, Any]) -> None:
+    if validator.is_valid(value):
+        return
+    wrong = next(iter(validator.iter_errors(value)))
+    steps = [*wrong.instance_path, *([missing] if (missing := getattr(wrong.kind, "property", None)) else [])]
+    pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
+    raise Refusal("REQUEST_INVALID", pointer=pointer)
+
+
+def _trace(headers: Mapping[str, str]) -> str:
+    given = headers.get(signing.TRACE, "")
+    return given if _TRACE.fullmatch(given) else secrets.token_hex(16)
+
+
+def _answer(envelope: dict[str, Any], status: int, trace: str) -> flask.Response:
+    answer = flask.Response(wire.write(envelope), status, content_type="application/json")
+    answer.headers[signing.TRACE] = trace
+    return answer
+
+
+def _failed(node: Node, failure: Exception) -> flask.Response:
+    """Answer whatever was raised, and tell the log what the caller must not see."""
+    request = flask.request
+    trace = _trace({signing.TRACE: request.headers.get(signing.TRACE, "")})
+    refusal = _as_refusal(failure)
+    if refusal.name == "INTERNAL":
+        log.error("handler failed", trace_id=trace, node_id=node.node_id, path=request.path, exc_info=failure)
+        refusal.extra["trace_id"] = trace
+        if node.faults.on("stack-trace-in-error"):
+            refusal.extra["trace"] = _stack(failure)
+    elif refusal.name == "STORE_UNAVAILABLE":
+        log.warning("store unavailable", trace_id=trace, node_id=node.node_id, reason=str(failure))
+    envelope = wire.refusal_envelope(refusal, request.headers.get("accept-language"))
+    answer = _answer(envelope, refusal.code.status, trace)
+    if "retry_after" in refusal.extra:
+        answer.headers["retry-after"] = str(refusal.extra["retry_after"])
+    if isinstance(failure, MethodNotAllowed) and failure.valid_methods:
+        answer.headers["allow"] = ", ".join(sorted(set(failure.valid_methods) - {"HEAD"}))
+    return answer
+
+
+def _as_refusal(failure: Exception) -> Refusal:
+    match failure:
+        case Refusal():
+            return failure
+        case RuleBroken():
+            return Refusal(failure.name, pointer=failure.pointer)
+        case SecurityFailure() if failure.name in _NAMES:
+            return Refusal(failure.name)
+        case NotFound():
+            return Refusal("OPERATION_NOT_FOUND")
+        case MethodNotAllowed():
+            return Refusal("METHOD_NOT_ALLOWED")
+        case HTTPException():
+            return Refusal("REQUEST_INVALID")
+        case OperationalError() | PoolTimeout():
+            return Refusal("STORE_UNAVAILABLE")
+        case IntegrityError():  # a key taken between look and write by a concurrent request
+            return Refusal("STORE_UNAVAILABLE")
+        case _:
+            return Refusal("INTERNAL")
+
+
+def _stack(failure: Exception) -> list[str]:
+    import traceback
+
+    return traceback.format_exception(failure)

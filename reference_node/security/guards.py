@@ -1,0 +1,264 @@
+"""Who may call (9.2-a): the checks every request passes before its handler runs.
+
+Guarantees, in this order, each refusal with a code of its own: the headers are there; a POST carries the CSRF header;
+the caller is not locked out (9.2-a-5); the request is meant for this node; its timestamp is within the window; the
+source is known by a key (or, where a contract is being made, presents one and proves that it has it); digest and
+signature hold; where a contract is demanded, one is in force; the nonce is new. Failures of authentication are counted
+by claimed source and remote address together, so that nobody can lock out somebody else.
+
+The nonce is recorded in the request's own transaction (`admit`), and again by the router where that is rolled back.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from reference_node.domain import EndReason, Status
+from reference_node.errors import Refusal
+from reference_node.node import Node
+from reference_node.security import credentials, signing
+from reference_node.security.errors import DigestMismatch, InvalidSignature, SignatureMissing, SignatureRefused
+from reference_node.security.keys import PublicKey
+from reference_node.store.contracts import ContractRow, PartnerKeyRow
+from reference_node.store.guards import LockoutRow, NonceRow
+
+_NONCE: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
+_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_MILLIS: Final = re.compile(r"[0-9]{1,16}")
+_REQUIRED: Final = (signing.SOURCE, signing.TARGET, signing.NONCE, signing.TRACE, signing.TIMESTAMP)
+_KEYS_TRIED: Final = 8
+_FOR_EVER: Final = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A request as it arrived; header names in lower case, path and query raw."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    remote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A node whose request was authenticated; `key` is absent only where no proof was demanded and none given.
+
+    `contract_id` is the newest contract in force with that key, where the operation demands one.
+    """
+
+    node_id: str
+    nonce: str
+    nonce_until: int
+    key: PublicKey | None
+    contract_id: str | None = None
+
+
+def operator(node: Node, incoming: Incoming) -> None:
+    """Let this node's own operator in, and nobody else: signatures of nodes do not count here."""
+    if node.faults.on("own-side-token-not-checked"):
+        return
+    scheme, _, token = incoming.headers.get("authorization", "").partition(" ")
+    expected = node.identity.operator_token.encode()
+    if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), expected):
+        raise Refusal("OPERATOR_TOKEN_INVALID", pointer="authorization")
+
+
+def known(node: Node, incoming: Incoming, *, contract: bool) -> Caller:
+    """Authenticate a node that this one knows by a contract in any state, or (`contract`) by one in force."""
+    with node.store.read() as session:
+        failures = _preliminaries(node, session, incoming)
+        source = incoming.headers[signing.SOURCE]
+        keys = session.execute(
+            select(PartnerKeyRow.auth_type, PartnerKeyRow.credential)
+            .where(PartnerKeyRow.node_id == source)
+            .order_by(PartnerKeyRow.seen_at.desc())
+            .limit(_KEYS_TRIED)
+        ).all()
+    if not keys:
+        if not node.faults.on("unknown-node-accepted"):
+            raise Refusal("NODE_UNKNOWN", pointer=signing.SOURCE)
+        return _caller(node, incoming, None, None)
+    key = _signer(node, incoming, [credentials.key(node.faults, *row) for row in keys])
+    if failures:
+        _forgive(node, incoming)
+    return _caller(node, incoming, key, _contract_in_force(node, source, key) if contract else None)
+
+
+def presented_headers(node: Node, incoming: Incoming) -> bool:
+    """Check what can be checked before the body is read; return whether proof of possession is there or demanded."""
+    proof = node.config.proof_of_possession == "required" or signing.SIGNATURE in incoming.headers
+    if not proof and not all(incoming.headers.get(name) for name in _REQUIRED):
+        return False
+    with node.store.read() as session:
+        _preliminaries(node, session, incoming, signed=proof)
+    return proof
+
+
+def presented(node: Node, incoming: Incoming, body: Mapping[str, Any], *, proof: bool) -> Caller | None:
+    """Authenticate a node by the key that its body presents."""
+    credential, auth_type = body.get("auth_credential"), body.get("auth_type")
+    key = credentials.key(node.faults, auth_type, credential) if credential and auth_type else None
+    if proof and not node.faults.on("possession-not-proven"):
+        if key is None:
+            raise Refusal("SIGNATURE_INVALID", pointer="/auth_credential")
+        _signer(node, incoming, [key])
+    if not all(incoming.headers.get(name) for name in _REQUIRED):
+        return None
+    return _caller(node, incoming, key, None)
+
+
+def admit(node: Node, session: Session, caller: Caller) -> None:
+    """Record the nonce; a second use within the window is refused."""
+    if node.faults.on("nonce-replay-accepted"):
+        return
+    nonce = caller.nonce
+    try:
+        session.connection().execute(
+            insert(NonceRow), {"source": caller.node_id, "nonce": nonce, "expires_at": caller.nonce_until}
+        )
+    except IntegrityError:
+        raise Refusal("NONCE_REPLAYED", pointer=signing.NONCE) from None
+
+
+def prune(node: Node) -> None:
+    """Forget nonces whose timestamps are no longer taken, and failures that nobody waits for any more."""
+    now = node.now()
+    aged = now - 2 * node.config.lockout_seconds * 1000
+    with node.store.begin() as session:
+        session.execute(delete(NonceRow).where(NonceRow.expires_at < now))
+        session.execute(delete(LockoutRow).where(LockoutRow.failed_at < aged, LockoutRow.locked_until < now))
+
+
+def _preliminaries(node: Node, session: Session, incoming: Incoming, *, signed: bool = True) -> bool:
+    """Check headers, CSRF, lock-out, target and timestamp; return whether failures of this caller are on record."""
+    headers = incoming.headers
+    for name in _REQUIRED:
+        if not headers.get(name):
+            raise Refusal("HEADER_MISSING", pointer=name)
+    _check_form(headers)
+    if signed:
+        for name in (signing.SIGNATURE, signing.CONTENT_DIGEST):
+            if not headers.get(name):
+                if node.faults.on("unsigned-request-accepted"):
+                    continue
+                session.rollback()
+                _count_failure(node, incoming)
+                raise Refusal("SIGNATURE_MISSING", pointer=name)
+    if incoming.method == "POST" and not headers.get(signing.CSRF) and not node.faults.on("csrf-not-checked"):
+        raise Refusal("CSRF_HEADER_MISSING", pointer=signing.CSRF)
+    failures = _check_lockout(node, session, incoming)
+    if headers[signing.TARGET] != node.node_id and not node.faults.on("target-not-checked"):
+        raise Refusal("TARGET_MISMATCH", pointer=signing.TARGET)
+    skew = abs(node.now() - int(headers[signing.TIMESTAMP]))
+    if skew > node.config.timestamp_window_seconds * 1000 and not node.faults.on("timestamp-window-not-enforced"):
+        raise Refusal("TIMESTAMP_SKEWED", pointer=signing.TIMESTAMP)
+    return failures
+
+
+def _check_form(headers: Mapping[str, str]) -> None:
+    for name, form in ((signing.SOURCE, _IDENTIFIER), (signing.NONCE, _NONCE), (signing.TIMESTAMP, _MILLIS)):
+        if not form.fullmatch(headers[name]):
+            raise Refusal("REQUEST_INVALID", pointer=name)
+
+
+def _signer(node: Node, incoming: Incoming, keys: list[PublicKey]) -> PublicKey:
+    """Return the key that signed the request; a failure is counted against the caller."""
+    if not incoming.headers.get(signing.SIGNATURE):  # only the fault above lets it come so far
+        return keys[0]
+    request = signing.Request(incoming.method, incoming.path, incoming.query, incoming.body, incoming.headers)
+    refusal: SignatureRefused = SignatureMissing("no key")
+    for number, key in enumerate(keys):
+        try:
+            credentials.verify(node.faults, key, request)
+        except SignatureRefused as refused:
+            # the newest key's refusal is told, unless an older key says more: it at least fits the algorithm
+            if number == 0 or isinstance(refused, InvalidSignature):
+                refusal = refused
+        else:
+            return key
+    if isinstance(refusal, (InvalidSignature, DigestMismatch)):
+        _count_failure(node, incoming)
+    raise refusal
+
+
+def _caller(node: Node, incoming: Incoming, key: PublicKey | None, contract_id: str | None) -> Caller:
+    headers = incoming.headers
+    until = int(headers[signing.TIMESTAMP]) + node.config.timestamp_window_seconds * 1000
+    return Caller(headers[signing.SOURCE], headers[signing.NONCE], until, key, contract_id)
+
+
+def _contract_in_force(node: Node, source: str, key: PublicKey) -> str | None:
+    """Return the newest contract in force with that key, judged by the clock, else refuse."""
+    now = node.now()
+    with node.store.read() as session:
+        row = session.execute(
+            select(ContractRow.contract_id, ContractRow.expired_time, ContractRow.status, ContractRow.end_reason)
+            .where(ContractRow.partner_node_id == source, ContractRow.partner_key == key.fingerprint)
+            .order_by((ContractRow.status == Status.APPROVED).desc(), ContractRow.expired_time.desc())
+            .limit(1)
+        ).first()
+    approved = row is not None and row.status == Status.APPROVED
+    if row is not None and approved and (row.expired_time > now or node.faults.on("expired-contract-accepted")):
+        return str(row.contract_id)
+    if node.faults.on("contract-state-not-checked"):
+        return None if row is None else str(row.contract_id)
+    expired = row is not None and (approved or row.end_reason == EndReason.EXPIRED)
+    raise Refusal("CONTRACT_EXPIRED" if expired else "CONTRACT_NOT_ACTIVE")
+
+
+def _lockout_key(node: Node, incoming: Incoming) -> tuple[str, str]:
+    if node.faults.on("lockout-hits-others"):
+        return "everybody", "everywhere"
+    return incoming.headers[signing.SOURCE], incoming.remote
+
+
+def _check_lockout(node: Node, session: Session, incoming: Incoming) -> bool:
+    row = session.execute(
+        select(LockoutRow.locked_until).where(
+            LockoutRow.source == (key := _lockout_key(node, incoming))[0], LockoutRow.remote == key[1]
+        )
+    ).first()
+    if row is None:
+        return False
+    left = row.locked_until - node.now()
+    if left > 0:
+        raise Refusal("LOCKED_OUT", retry_after=min(-(-left // 1000), node.config.lockout_seconds))
+    return True
+
+
+def _count_failure(node: Node, incoming: Incoming) -> None:
+    if node.faults.on("lockout-never-triggers"):
+        return
+    source, remote = _lockout_key(node, incoming)
+    now = node.now()
+    with node.store.begin() as session:
+        row = session.get(LockoutRow, (source, remote))
+        if row is None:
+            row = LockoutRow(source=source, remote=remote, failures=0, locked_until=0, failed_at=now)
+            session.add(row)
+        row.failures += 1
+        row.failed_at = now
+        if row.failures >= node.config.lockout_threshold:
+            row.failures = 0
+            row.locked_until = now + node.config.lockout_seconds * 1000
+            if node.faults.on("lockout-never-ends"):
+                row.locked_until = _FOR_EVER
+
+
+def _forgive(node: Node, incoming: Incoming) -> None:
+    if node.faults.on("lockout-counts-across-successes"):
+        return
+    source, remote = _lockout_key(node, incoming)
+    with node.store.begin() as session:
+        session.execute(delete(LockoutRow).where(LockoutRow.source == source, LockoutRow.remote == remote))

@@ -1,0 +1,34 @@
+"""Use cases, one module for each protocol: they decide by the domain's rules, keep in the store, tell the partners.
+
+A service takes the node, the request's session and what it needs of the request. It never holds a transaction open
+across a call to a partner: it commits first, and takes up a new transaction afterwards.
+
+`CHORES` are what every `Node.pump` carries out, in this order; `CONTRACT_ENDED` are called, within the transaction that
+ends a contract, for what hangs on it. A further protocol adds its functions here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy.orm import Session
+
+from reference_node.node import Node
+from reference_node.security import guards
+from reference_node.services import own_contracts
+from reference_node.store.contracts import ContractRow
+
+
+def deliver(node: Node) -> None:
+    """Try the deliveries that are due."""
+    node.outbox.pump()
+
+
+CHORES: tuple[Callable[[Node], None], ...] = (
+    own_contracts.expire,
+    deliver,
+    own_contracts.poll,
+    guards.prune,
+)
+
+CONTRACT_ENDED: tuple[Callable[[Node, Session, ContractRow], None], ...] = ()

@@ -1,0 +1,315 @@
+"""Contracts as partners reach them (8.1.1-c, 8.1.2): apply, confirm, cancel, terminate, query, health.
+
+Guarantees: a contract is seen and moved by its two parties only, and by each with the key of that contract; expiry is
+judged whenever a contract is touched; whoever ends a contract ends what hangs on it in the same transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import delete, func, or_, select
+from sqlalchemy.orm import Session
+
+from reference_node.domain import Role, Status, contract
+from reference_node.domain.contract import Terms
+from reference_node.errors import Refusal
+from reference_node.node import Node
+from reference_node.security import credentials
+from reference_node.security.guards import Caller
+from reference_node.security.keys import PublicKey
+from reference_node.store.contracts import ContractRow, PartnerKeyRow
+
+_PARTICULARS = ("name", "description", "inst_id", "institution", "system", "system_version")
+
+
+def receive_application(node: Node, session: Session, caller: Caller | None, body: Mapping[str, Any]) -> str:
+    """Take an application (8.1.2-a); the same one again, while it is pending, has the same id."""
+    applicant = body["node_id"]
+    if caller is not None and caller.node_id != applicant:
+        raise Refusal("REQUEST_INVALID", pointer="/node_id")
+    key = acceptable_key(node, body)
+    _refuse_takeover(node, session, applicant, key)
+    now = node.now()
+    if node.faults.on("past-expiry-accepted"):
+        terms = Terms(Status.APPLIED, body.get("expired_time", now + contract.YEAR_MS))
+    else:
+        terms = contract.apply(body.get("expired_time"), now=now)
+    content = _digest(body)
+    same = _same_pending(node, session, applicant, content, now)
+    if same is not None:
+        return same
+    row = ContractRow(
+        contract_id="contract-" + secrets.token_hex(16),
+        role=Role.APPROVER.value,
+        partner_node_id=applicant,
+        partner_address=body["address"],
+        partner=particulars_of(body),
+        own_auth_type=key.auth_type.value,
+        application_digest=content,
+        created_at=now,
+        updated_at=now,
+    )
+    if node.faults.on("application-particulars-lost"):
+        row.partner = {**row.partner, "name": "node"}
+    if node.faults.on("contract-approved-at-once"):
+        terms = replace(terms, status=Status.APPROVED)
+    row.terms = terms
+    register_key(session, row, key, now)
+    session.add(row)
+    return row.contract_id
+
+
+def receive_decision(node: Node, session: Session, caller: Caller | None, body: Mapping[str, Any]) -> None:
+    """Take the decision of the node that was applied to (8.1.2-b); the same one again is answered as before."""
+    row = session.get(ContractRow, body["contract_id"], with_for_update=True)
+    if row is None:
+        raise Refusal("CONTRACT_NOT_FOUND", pointer="/contract_id")
+    stranger = caller is not None and caller.node_id != row.partner_node_id
+    if (stranger and not node.faults.on("confirm-from-anyone-accepted")) or not row.is_applicant:
+        raise Refusal("NOT_YOURS", pointer="/contract_id")
+    key = acceptable_key(node, body) if "auth_credential" in body and "auth_type" in body else None
+    decision = Status(body["status"])
+    settle(node, session, row)
+    repeated = row.status == decision and (key is None or row.partner_key in (None, key.fingerprint))
+    if repeated or node.faults.on("confirm-ignored"):
+        return
+    adopt(node, session, row, decision, key, body.get("expired_time"))
+
+
+def adopt(
+    node: Node, session: Session, row: ContractRow, decision: Status, key: PublicKey | None, expired_time: int | None
+) -> None:
+    """Move this node's own application to what the partner decided."""
+    now = node.now()
+    terms = row.terms
+    if node.faults.on("decision-overturned"):
+        terms = replace(terms, status=Status.APPLIED, end_reason=None)
+    if node.faults.on("confirm-lengthens-period") and expired_time is not None:
+        terms = replace(terms, expired_time=max(terms.expired_time, expired_time))
+    if node.faults.on("rejection-taken-as-approval") and decision is Status.REJECTED and key is not None:
+        decision, expired_time = Status.APPROVED, None
+    decided = contract.confirm(terms, decision, expired_time=expired_time, now=now)
+    if decision is Status.APPROVED:
+        if key is None:
+            raise Refusal("REQUEST_INVALID", pointer="/auth_credential")
+        _refuse_second_key(session, row, key, now)
+    row.terms = decided
+    row.updated_at = now
+    if key is not None:
+        register_key(session, row, key, now)
+
+
+def receive_cancellation(node: Node, session: Session, caller: Caller, contract_id: str) -> None:
+    """Let the applicant withdraw a pending application (8.1.2-c)."""
+    row = between(node, session, caller, contract_id)
+    if row.is_applicant and not node.faults.on("cancel-by-approver-accepted"):
+        raise Refusal("NOT_YOURS", pointer="/contract_id")
+    terms = row.terms
+    if node.faults.on("cancel-after-confirm") and terms.status is Status.APPROVED:
+        terms = replace(terms, status=Status.APPLIED)
+    ended = contract.cancel(terms, now=node.now())
+    if not node.faults.on("cancel-ignored"):
+        end(node, session, row, ended)
+
+
+def receive_termination(node: Node, session: Session, caller: Caller, contract_id: str) -> None:
+    """Let either party end an approved contract (8.1.2-e)."""
+    row = between(node, session, caller, contract_id)
+    if node.faults.on("terminate-by-approver-refused") and row.is_applicant:
+        raise Refusal("NOT_YOURS", pointer="/contract_id")
+    terms = row.terms
+    if node.faults.on("terminate-while-pending") and terms.status is Status.APPLIED:
+        terms = replace(terms, status=Status.APPROVED)
+    ended = contract.terminate(terms, now=node.now())
+    if not node.faults.on("terminate-ignored"):
+        end(node, session, row, ended)
+
+
+def state_for(node: Node, session: Session, caller: Caller, contract_id: str) -> dict[str, Any]:
+    """Tell a party where its contract stands (8.1.1-c); the approver's key with it, once approved."""
+    row = between(node, session, caller, contract_id)
+    state = state_of(row)
+    if node.faults.on("contract-query-says-applied"):
+        return {**state, "status": Status.APPLIED.value}
+    if row.status == Status.APPROVED and not row.is_applicant and not node.faults.on("contract-query-without-key"):
+        key = node.identity.key(row.own_auth_type)
+        state |= {"auth_type": row.own_auth_type, "auth_credential": key.public.pem}
+    return state
+
+
+def health_for(node: Node, session: Session, caller: Caller, contract_id: str | None) -> dict[str, Any]:
+    """Tell a partner how this node is, and whether the named application can still be withdrawn (8.1.2-d)."""
+    answer: dict[str, Any] = {"status": "DOWN" if node.faults.on("health-says-down") else "UP"}
+    if contract_id is None or node.faults.on("health-without-contract"):
+        return answer
+    row = between(node, session, caller, contract_id)
+    pending = contract.cancellable(row.terms, now=node.now())
+    return answer | {
+        "contract_status": row.status,
+        "cancellable": pending or node.faults.on("health-says-cancellable"),
+    }
+
+
+def between(node: Node, session: Session, caller: Caller, contract_id: str) -> ContractRow:
+    """Return the contract if the caller is its other party and uses its key; to all others it does not exist."""
+    row = session.get(ContractRow, contract_id, with_for_update=True)
+    if row is None:
+        raise Refusal("CONTRACT_NOT_FOUND", pointer="/contract_id")
+    party = row.partner_node_id == caller.node_id
+    keyed = caller.key is None or row.partner_key == caller.key.fingerprint
+    if not (party and keyed) and not node.faults.on("contract-open-to-third-parties"):
+        raise Refusal("CONTRACT_NOT_FOUND", pointer="/contract_id")
+    settle(node, session, row)
+    return row
+
+
+def in_force(node: Node, session: Session, partner_node_id: str) -> ContractRow:
+    """Return the contract in force with a node, the one that lasts longest, else refuse."""
+    row = session.scalar(
+        select(ContractRow)
+        .where(
+            ContractRow.partner_node_id == partner_node_id,
+            ContractRow.status == Status.APPROVED,
+            ContractRow.expired_time > node.now(),
+        )
+        .order_by(ContractRow.expired_time.desc(), ContractRow.contract_id)
+        .limit(1)
+    )
+    if row is None:
+        raise Refusal("CONTRACT_NOT_ACTIVE")
+    return row
+
+
+def settle(node: Node, session: Session, row: ContractRow) -> None:
+    """Bring a contract to where it stands by now: what is over is ended, whoever has noticed."""
+    if node.faults.on("contract-never-expires"):
+        return
+    terms = contract.at(row.terms, now=node.now())
+    if terms != row.terms:
+        end(node, session, row, terms)
+
+
+def end(node: Node, session: Session, row: ContractRow, terms: Terms) -> None:
+    """Keep that a contract has ended, and end what hangs on it."""
+    row.terms = terms
+    row.updated_at = node.now()
+    for ended in node.contract_ended:
+        ended(node, session, row)
+
+
+def state_of(row: ContractRow) -> dict[str, Any]:
+    """Return a contract as `ContractState`, without the key."""
+    state: dict[str, Any] = {
+        "contract_id": row.contract_id,
+        "status": row.status,
+        "expired_time": row.expired_time,
+    }
+    if row.end_reason is not None:
+        state["end_reason"] = row.end_reason
+    return state
+
+
+def particulars_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is kept of a partner beside its id, address and key."""
+    return {name: body[name] for name in _PARTICULARS if body.get(name) is not None}
+
+
+def acceptable_key(node: Node, body: Mapping[str, Any]) -> PublicKey:
+    """Return the key that a body presents, if this node takes its kind (9.2-f)."""
+    if body["auth_type"] not in node.config.auth_types:
+        raise Refusal("CREDENTIAL_TYPE_UNSUPPORTED", pointer="/auth_type")
+    return credentials.key(node.faults, body["auth_type"], body["auth_credential"])
+
+
+def register_key(session: Session, row: ContractRow, key: PublicKey, now: int) -> None:
+    """Make a key the partner's key of a contract; the key it replaces no longer counts unless another contract has it."""
+    previous = row.partner_key
+    row.partner_auth_type, row.partner_credential = key.auth_type.value, key.pem
+    row.partner_key = key.fingerprint
+    session.merge(
+        PartnerKeyRow(
+            node_id=row.partner_node_id,
+            fingerprint=key.fingerprint,
+            auth_type=key.auth_type.value,
+            credential=key.pem,
+            seen_at=now,
+        )
+    )
+    if previous in (None, key.fingerprint):
+        return
+    session.flush()
+    where = (ContractRow.partner_node_id == row.partner_node_id, ContractRow.partner_key == previous)
+    if not session.scalar(select(func.count()).select_from(ContractRow).where(*where)):
+        session.execute(
+            delete(PartnerKeyRow).where(
+                PartnerKeyRow.node_id == row.partner_node_id, PartnerKeyRow.fingerprint == previous
+            )
+        )
+
+
+def _same_pending(node: Node, session: Session, applicant: str, content: str, now: int) -> str | None:
+    if node.faults.on("application-repeated-makes-another"):
+        return None
+    where = [
+        ContractRow.partner_node_id == applicant,
+        ContractRow.role == Role.APPROVER,
+        ContractRow.status == Status.APPLIED,
+        ContractRow.expired_time > now,
+    ]
+    if not node.faults.on("contract-id-reused"):
+        where.append(ContractRow.application_digest == content)
+    return session.scalar(select(ContractRow.contract_id).where(*where).limit(1))
+
+
+def _refuse_takeover(node: Node, session: Session, applicant: str, key: PublicKey) -> None:
+    """Keep a node id with its key while a contract or an application of that key stands (9.2-a-1)."""
+    if node.faults.on("node-id-takeover-accepted"):
+        return
+    if applicant == node.node_id:
+        raise Refusal("NODE_ID_TAKEN", pointer="/node_id")
+    taken = session.scalar(
+        select(ContractRow.contract_id)
+        .where(
+            ContractRow.partner_node_id == applicant,
+            ContractRow.status.in_((Status.APPLIED, Status.APPROVED)),
+            ContractRow.expired_time > node.now(),
+            ContractRow.partner_key.is_not(None),
+            ContractRow.partner_key != key.fingerprint,
+        )
+        .limit(1)
+    )
+    if taken is not None:
+        raise Refusal("NODE_ID_TAKEN", pointer="/auth_credential")
+
+
+def _refuse_second_key(session: Session, row: ContractRow, key: PublicKey, now: int) -> None:
+    """Keep a partner to one key while contracts with it are in force (9.2-a-1)."""
+    other = session.scalar(
+        select(ContractRow.contract_id)
+        .where(
+            ContractRow.partner_node_id == row.partner_node_id,
+            ContractRow.status == Status.APPROVED,
+            ContractRow.expired_time > now,
+            ContractRow.partner_key != key.fingerprint,
+        )
+        .limit(1)
+    )
+    if other is not None:
+        raise Refusal("NODE_ID_TAKEN", pointer="/auth_credential")
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    """Return what tells one application's content from another's."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def expired_rows(session: Session, now: int) -> list[ContractRow]:
+    """Return the contracts whose time is over and that nobody has ended yet."""
+    live = or_(ContractRow.status == Status.APPLIED, ContractRow.status == Status.APPROVED)
+    return list(session.scalars(select(ContractRow).where(live, ContractRow.expired_time <= now)))

@@ -1,0 +1,56 @@
+"""Lists as all protocols answer them: searched, counted over all pages, cut into pages (8.2.2, 8.3.2, 8.6.2, 8.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Select
+from sqlalchemy.orm import InstrumentedAttribute
+
+from reference_node.domain.search import Match, Window
+from reference_node.interfaces.calls import Call
+from reference_node.store.resources import Named, counts, found_by, listing
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A kind of list; `what` begins the names of its faults."""
+
+    what: str
+
+    def found(self, call: Call, column: InstrumentedAttribute[str], table: type[Named]) -> ColumnElement[bool]:
+        """Condition of the keyword in the request."""
+        match = Match(call.query["match"])
+        if match is Match.FUZZY and call.node.faults.on(f"{self.what}-fuzzy-search-is-exact"):
+            match = Match.EXACT
+        elif match is Match.EXACT and call.node.faults.on(f"{self.what}-exact-search-is-fuzzy"):
+            match = Match.FUZZY
+        return found_by(call.query.get("keyword"), match, column, table)
+
+    def answer(self, call: Call, wanted: Select[tuple[R]], to_json: Callable[[R], dict[str, Any]]) -> dict[str, Any]:
+        """One page of an ordered selection, and the total of all pages."""
+        number, size = call.query["page_num"], call.query["page_size"]
+        if number > 1 and call.node.faults.on(f"{self.what}-pages-repeat"):
+            number -= 1
+        rows, total = listing(call.session, wanted, Window(number, size))
+        if call.node.faults.on(f"{self.what}-total-counts-the-page"):
+            total = len(rows)
+        return {"records": [to_json(row) for row in rows], "total": total}
+
+    def statistics(
+        self,
+        call: Call,
+        wanted: Select[tuple[R]],
+        columns: Mapping[str, InstrumentedAttribute[Any]],
+    ) -> dict[str, Any]:
+        """How many of all that were found have which value."""
+        return {name: counts(call.session, wanted, column) for name, column in columns.items()}
+
+
+def without_none(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is not set: optional fields are absent, never null."""
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,165 @@
+"""Permits at the node that owns the resource: issued with an approval, checked and counted at every use (9.2-b).
+
+Guarantees: a permit never opens more than was asked for or longer than the contract lasts (9.2-b-1); a use is admitted
+only within period, scope and number, of which the last is counted in one statement (9.2-b-2); the permit of an approval
+that has ended opens nothing (9.2-b-3).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from reference_node.domain import EndReason, Role, Status
+from reference_node.domain.approval import Kind
+from reference_node.domain.permit import (
+    LEVELS,
+    Denial,
+    Limits,
+    Permit,
+    ScopeType,
+    ShownToken,
+    Use,
+    grant,
+    judge,
+    matches,
+    shown_tokens,
+)
+from reference_node.errors import Refusal
+from reference_node.node import Node
+from reference_node.store.approvals import ApprovalRow, PermitRow, count_use, in_force
+from reference_node.store.contracts import ContractRow, OwnNodeRow
+
+_DAY_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A use as it is asked for: by which node, of what, in which project, showing which tokens."""
+
+    node_id: str
+    kind: Kind
+    resource_id: str
+    project_id: str | None
+    token_set: str
+
+
+def limits_of(body: Mapping[str, Any]) -> Limits:
+    """Read period and number of an application, a decision or a grant."""
+    return Limits(body.get("time_limit"), body.get("times_limit"))
+
+
+def check_period(node: Node, body: Mapping[str, Any]) -> None:
+    """A period that has ended cannot be asked for or granted."""
+    if body.get("time_limit", node.now() + 1) <= node.now():
+        raise Refusal("EXPIRY_INVALID", pointer="/time_limit")
+
+
+def issue(node: Node, session: Session, row: ApprovalRow, contract: ContractRow, given: Limits) -> PermitRow:
+    """Make the permit of an application that is being approved."""
+    asked = limits_of(row.content)
+    limits = grant(asked, given, contract.expired_time)
+    if node.faults.on("grant-exceeds-request"):
+        longer = None if limits.time_limit is None else limits.time_limit + _DAY_MS
+        limits = Limits(longer, None if limits.times_limit is None else limits.times_limit + 100)
+    own = session.get(OwnNodeRow, node.node_id)
+    scope = row.content.get("auth_scope", {"type": ScopeType.NODE.value})
+    permit = PermitRow(
+        audit_id=row.audit_id,
+        token=secrets.token_urlsafe(24),
+        resource_level=LEVELS[row.kind],
+        resource_type=row.kind,
+        resource_id=row.resource_id,
+        resource_node_id=node.node_id,
+        resource_inst_id=own.inst_id if own is not None else node.node_id,
+        request_node_id=row.partner_node_id,
+        request_inst_id=contract.partner.get("inst_id", row.partner_node_id),
+        scope=scope["type"],
+        project_id=scope.get("project_id"),
+        time_limit=limits.time_limit,
+        times_limit=limits.times_limit,
+        uses=0,
+    )
+    session.add(permit)
+    session.flush()
+    return permit
+
+
+def admit(node: Node, session: Session, asked: Asked) -> None:
+    """Admit and count one use, or refuse it; to a node that never had a grant the resource does not exist."""
+    if node.faults.on("permit-not-checked"):
+        return
+    use = Use(asked.node_id, asked.kind.value, asked.resource_id, node.now(), asked.project_id)
+    issued = _issued(node, session, asked)
+    shown = shown_tokens(asked.token_set)
+    denial = Denial.MISSING if issued else None
+    for row, approval in issued:
+        if not _matches(node, row, shown, use):
+            continue
+        denial = _judge(node, session, row, approval, use)
+        if denial is None and not _count(node, session, row):
+            denial = Denial.EXHAUSTED
+        if denial is None:
+            return
+    raise Refusal("RESOURCE_NOT_FOUND" if denial is None else denial.value)
+
+
+def _issued(node: Node, session: Session, asked: Asked) -> list[tuple[PermitRow, ApprovalRow]]:
+    """Every permit that was ever issued to the node for the resource."""
+    wanted = (
+        select(PermitRow, ApprovalRow)
+        .join(ApprovalRow, ApprovalRow.audit_id == PermitRow.audit_id)
+        .where(ApprovalRow.role == Role.APPROVER.value, PermitRow.resource_type == asked.kind.value)
+    )
+    if not node.faults.on("permit-of-another-node-works"):
+        wanted = wanted.where(PermitRow.request_node_id == asked.node_id)
+    if not node.faults.on("permit-opens-other-resources"):
+        wanted = wanted.where(PermitRow.resource_id == asked.resource_id)
+    return [(row, approval) for row, approval in session.execute(wanted.order_by(ApprovalRow.seq.desc()))]
+
+
+def _matches(node: Node, row: PermitRow, shown: tuple[ShownToken, ...], use: Use) -> bool:
+    permit = row.permit(revoked=False)
+    if node.faults.on("permit-of-another-node-works"):
+        use = Use(permit.request_node_id, use.resource_type, use.resource_id, use.now_ms, use.project_id)
+    if node.faults.on("permit-opens-other-resources"):
+        use = Use(use.node_id, use.resource_type, permit.resource_id, use.now_ms, use.project_id)
+        shown = tuple(ShownToken(permit.resource_id, entry.level, entry.token) for entry in shown)
+    return matches(permit, shown, use)
+
+
+def _judge(node: Node, session: Session, row: PermitRow, approval: ApprovalRow, use: Use) -> Denial | None:
+    projects = set()
+    if use.project_id is not None and in_force(session, Kind.PROJECT, use.project_id, use.node_id, use.now_ms):
+        projects.add(use.project_id)
+    ended = approval.status != Status.APPROVED
+    expired = approval.end_reason == EndReason.EXPIRED  # the end of a period is judged by the clock below
+    permit = row.permit(revoked=ended and not expired)
+    denial = Denial.EXPIRED if expired else judge(permit, use, projects=projects)
+    return None if denial is not None and _overlooked(node, permit, denial) else denial
+
+
+def _overlooked(node: Node, permit: Permit, denial: Denial) -> bool:
+    """Whether a defect lets pass what the rules refuse."""
+    match denial:
+        case Denial.REVOKED:
+            return node.faults.on("revoked-permit-works")
+        case Denial.EXPIRED:
+            return node.faults.on("permit-expiry-ignored")
+        case Denial.OUT_OF_SCOPE:
+            return node.faults.on("permit-scope-ignored")
+        case Denial.EXHAUSTED:
+            return permit.limits.times_limit is not None and node.faults.on("permit-count-ignored")
+        case _:
+            return False
+
+
+def _count(node: Node, session: Session, row: PermitRow) -> bool:
+    counted = count_use(session, row.audit_id)
+    session.refresh(row)
+    return counted or node.faults.on("permit-count-ignored")

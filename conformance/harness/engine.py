@@ -167,7 +167,9 @@ def stage(  # noqa: PLR0913  the seams of a run
     )
 
 
-def collect(collector: Collector, scenarios: Sequence[Scenario], *, jobs: int, progress: Progress | None = None) -> None:
+def collect(
+    collector: Collector, scenarios: Sequence[Scenario], *, jobs: int, progress: Progress | None = None
+) -> None:
     """Act out scenarios, the ordinary ones in parallel, then the exclusive ones one by one."""
     tell = progress or (lambda _name, _transcript: None)
     shared = [row for row in scenarios if not row.exclusive]
@@ -251,7 +253,9 @@ def _waive(
             out.append(replace(result, verdict=Verdict.PASS, waived=tuple(sorted(codes)), reason="waived"))
         else:
             out.append(result)
-    problems += waivers.unused(rows, {(result.check, code) for result in results for code in {f.code for f in result.findings}})
+    problems += waivers.unused(
+        rows, {(result.check, code) for result in results for code in {f.code for f in result.findings}}
+    )
     return out, problems
 
 

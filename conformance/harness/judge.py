@@ -66,7 +66,9 @@ def _one(check: Check, story: Story) -> tuple[Verdict, tuple[Finding, ...], str]
     return (Verdict.FAIL if findings else Verdict.PASS), findings, ""
 
 
-def _result(check: Check, requirement: str, bench: Bench, parts: Iterable[tuple[Verdict, tuple[Finding, ...], str]]) -> CheckResult:
+def _result(
+    check: Check, requirement: str, bench: Bench, parts: Iterable[tuple[Verdict, tuple[Finding, ...], str]]
+) -> CheckResult:
     rows = list(parts)
     outcome = verdict.worst(part[0] for part in rows)
     findings = tuple(
@@ -79,7 +81,11 @@ def _result(check: Check, requirement: str, bench: Bench, parts: Iterable[tuple[
 
 def _every(check: Check, stories: Iterable[Story], bench: Bench) -> CheckResult | None:
     """One requirement over every story that has anything to say of it."""
-    parts = [part for part in (_one(check, story) for story in stories) if part[0] in (Verdict.PASS, Verdict.FAIL, Verdict.ERROR)]
+    parts = [
+        part
+        for part in (_one(check, story) for story in stories)
+        if part[0] in (Verdict.PASS, Verdict.FAIL, Verdict.ERROR)
+    ]
     return _result(check, check.requirement, bench, parts) if parts else None
 
 
@@ -108,7 +114,9 @@ def judge(transcripts: Mapping[str, Transcript], checks: Iterable[Check], bench:
     Checks of scenarios that were not recorded (left out by the user) give no result. Results come in the order of the
     checks, so that two judgements of one recording can be compared line by line.
     """
-    stories = {name: Story(transcript, bench.profile, bench.binding) for name, transcript in sorted(transcripts.items())}
+    stories = {
+        name: Story(transcript, bench.profile, bench.binding) for name, transcript in sorted(transcripts.items())
+    }
     every = [story for story in stories.values() if story.transcript.exchanges]
     rows = list(checks)
     known = frozenset(check.requirement for check in rows if check.requirement)

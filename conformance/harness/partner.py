@@ -214,9 +214,7 @@ class Receiver:
             ids = {str(sent.get(name, "")) for name in ("contract_id", "audit_id")} - {""}
             return next((partner for partner in self._partners.values() if ids & partner.claims), None)
 
-    def _problems(
-        self, partner: Partner, operation: str, request: Request, sent: Mapping[str, Any]
-    ) -> tuple[str, ...]:
+    def _problems(self, partner: Partner, operation: str, request: Request, sent: Mapping[str, Any]) -> tuple[str, ...]:
         """Say what is wrong with the signing of a call; learn the target's key where it is presented."""
         if not operation:
             return ("OPERATION_UNKNOWN",)
@@ -299,9 +297,7 @@ def _object(body: bytes) -> dict[str, Any]:
 
 def request_from_environ(environ: Mapping[str, Any]) -> Request:
     """Read a request from a WSGI environment; the path is taken raw, as it was signed."""
-    headers = {
-        name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")
-    }
+    headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         if environ.get(name):
             headers[name.replace("_", "-").lower()] = environ[name]

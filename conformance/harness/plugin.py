@@ -43,8 +43,8 @@ def hutong_stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """The stage that all scenarios of a worker share."""
     profile = _profile(request.config)
     current = engine.stage(profile, load_binding(profile.target.binding))
-    host, _, port = profile.partner.listen.rpartition(":")
-    current.receiver.start(host, int(port), profile.partner.address)
+    place = profile.partner
+    current.receiver.start(place.host, place.port, place.address)
     yield current
     current.receiver.stop()
 
@@ -63,7 +63,9 @@ def world(request: pytest.FixtureRequest, hutong_stage: Stage, hutong_plan: engi
     yield made
     made.close()
     failed = [
-        row for row in _judged(made.transcript(), hutong_stage, hutong_plan) if row.verdict in (Verdict.FAIL, Verdict.ERROR)
+        row
+        for row in _judged(made.transcript(), hutong_stage, hutong_plan)
+        if row.verdict in (Verdict.FAIL, Verdict.ERROR)
     ]
     if failed:
         pytest.fail("\n".join(_words(row) for row in failed), pytrace=False)
@@ -85,7 +87,7 @@ def _words(row: CheckResult) -> str:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_call() -> Iterator[None]:
     """Show a scenario that the profile does not offer, or that cannot go on, as what it is."""
     try:
         yield

@@ -25,7 +25,7 @@ from conformance.harness.binding import Binding, Reading
 from conformance.harness.clock import Clock, eventually
 from conformance.harness.errors import Blame, NotOffered, Prerequisite, Undrivable
 from conformance.harness.partner import Behaviour, Inbound, Partner, Receiver
-from conformance.harness.profile import Profile
+from conformance.harness.profile import Profile, Role
 from conformance.harness.records import Answer, Direction, Exchange, Request, Transcript
 from conformance.harness.schema import Contract
 from conformance.harness.story import LABEL, MISSING, at
@@ -149,7 +149,9 @@ class World:
         kind = auth_type or self.profile.capabilities.auth_types[0]
         if kind not in self.profile.capabilities.auth_types:
             raise NotOffered(f"profile: capabilities.auth_types does not list {kind}")
-        made = Partner(self.id(name), self.stage.keyring.key(kind, self.id(name)), self.stage.receiver.address, self.scenario)
+        made = Partner(
+            self.id(name), self.stage.keyring.key(kind, self.id(name)), self.stage.receiver.address, self.scenario
+        )
         self.stage.receiver.add(made)
         self._partners.append(made)
         return made
@@ -278,7 +280,9 @@ class World:
         """End the contracts that the scenario left in force, so that the target is as clean as it was."""
         for partner in self._partners:
             if partner.open_contract:
-                self.call(f"close:{partner.node_id}", partner, "contractTerminate", {"contract_id": partner.contract_id})
+                self.call(
+                    f"close:{partner.node_id}", partner, "contractTerminate", {"contract_id": partner.contract_id}
+                )
 
     def transcript(self) -> Transcript:
         """Return all that happened so far."""
@@ -293,6 +297,9 @@ class World:
         spec = self.stage.contract.operations[operation]
         if spec.protocol not in capabilities.protocols:
             raise NotOffered(f"profile: capabilities.protocols does not list {spec.protocol}")
+        makes_it_call = spec.own_side and (operation.startswith("ownPartner") or operation.endswith("Apply"))
+        if makes_it_call and Role.INITIATOR not in capabilities.roles:
+            raise NotOffered(f"profile: capabilities.roles does not list {Role.INITIATOR}")
         if not self.stage.binding.offers(operation):
             raise NotOffered(f"binding {self.stage.binding.name}: {operation} is absent")
 

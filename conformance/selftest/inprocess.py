@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from flask import Flask
+from reference_node.app import create_app
 
 from conformance.harness import engine
 from conformance.harness.binding import load_binding
@@ -22,13 +23,14 @@ from conformance.harness.registry import Scenario
 from conformance.harness.schema import Contract
 from conformance.harness.signing import KeyRing
 from conformance.harness.target import query_string
-from reference_node.app import create_app
 from reference_node.config import load_config
+from reference_node.identity import Identity
 from reference_node.node import Node
 from reference_node.transport.outbound import OutboundAnswer
 
 NODE_ID = "node-under-test"
 URL = "http://target.test"
+TOKEN = "operator-token-of-the-lab"  # noqa: S105  lives as long as the process
 LOCKOUT_SECONDS = 2
 START_MS = 1_800_000_000_000
 
@@ -146,7 +148,7 @@ def demo_profile() -> Profile:
     return parse_profile(
         {
             "target": {"name": "reference node", "url": URL, "node_id": NODE_ID},
-            "operator": {"token": "operator-token-of-the-lab"},
+            "operator": {"token": TOKEN},
             "timings": {"lockout_seconds": LOCKOUT_SECONDS, "callback_seconds": 2.0},
         },
         "in process",
@@ -171,10 +173,10 @@ def lab(faults: Sequence[str] = ()) -> Lab:
         lockout_seconds=LOCKOUT_SECONDS,
         background=False,
         faults=tuple(faults),
-        operator_token="operator-token-of-the-lab",  # noqa: S106  lives as long as the process
     )
-    app = create_app(config, clock=clock, outbound=outbound)
-    node: Node = app.extensions["hutong"]
+    identity = Identity(operator_token=TOKEN)
+    app = create_app(config, clock=clock, outbound=outbound, identity=identity)
+    node = app.node
     clock.node = node
     current = engine.stage(
         profile,

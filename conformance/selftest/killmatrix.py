@@ -11,7 +11,6 @@ run asked at that fault's place during that scenario: elsewhere the fault cannot
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 from collections import defaultdict
@@ -135,9 +134,7 @@ def try_fault(fault: Fault, names: frozenset[str]) -> Trial:
         fate = Fate.COLLATERAL
     else:
         fate = Fate.KILLED
-    return Trial(
-        fault.name, fault.requirement, fault.finding, fate, hits, tuple(sorted(found)), unexpected, errors
-    )
+    return Trial(fault.name, fault.requirement, fault.finding, fate, hits, tuple(sorted(found)), unexpected, errors)
 
 
 def run_matrix(
@@ -176,43 +173,67 @@ def proven(trials: Iterable[Trial]) -> frozenset[str]:
     return frozenset(trial.requirement for trial in trials if trial.fate is Fate.KILLED)
 
 
+def complete(trials: Sequence[Trial], ground: Baseline) -> bool:
+    """Whether the unmutated node is green and every fault is killed."""
+    return not ground.red and all(trial.fate is Fate.KILLED for trial in trials)
+
+
+def summary(trials: Sequence[Trial], ground: Baseline) -> dict[str, Any]:
+    """Return the matrix as JSON."""
+    return {
+        "baseline": {"results": len(ground.results), "not_green": [row.to_json() for row in ground.red]},
+        "counts": _counts(trials),
+        "resolution": round(resolution(trials), 4),
+        "trials": [trial.to_json() for trial in trials],
+    }
+
+
+def _counts(trials: Sequence[Trial]) -> dict[str, int]:
+    return {fate.value: sum(trial.fate is fate for trial in trials) for fate in Fate}
+
+
+def lines_of_baseline(ground: Baseline) -> list[str]:
+    """Say in words how the unmutated node did."""
+    lines = []
+    for row in ground.red:
+        lines.append(f"NOT GREEN {row.requirement} {row.check}: {row.verdict.value} {row.reason}")
+        lines += [
+            f"    {found.code} {found.pointer} expected {found.expected!r}, got {found.actual!r} {found.exchanges}"
+            for found in row.findings
+        ]
+    return [*lines, f"unmutated node: {len(ground.results)} results, {len(ground.red)} not green"]
+
+
+def line_of(trial: Trial) -> str:
+    """Say in words what became of a fault."""
+    line = f"{trial.fate.value:10} {trial.fault} [{trial.requirement} {trial.declared}] hits={trial.hits}"
+    if trial.fate is Fate.KILLED:
+        return line
+    found = ", ".join(f"{requirement} {code}" for requirement, code in trial.findings) or "nothing"
+    return "\n".join([line, f"    found: {found}", *(f"    error: {error}" for error in trial.errors[:3])])
+
+
+def line_of_all(trials: Sequence[Trial]) -> str:
+    """Count the fates."""
+    counts = " · ".join(f"{name} {count}" for name, count in _counts(trials).items())
+    return f"{len(trials)} faults · {counts} · diagnostic resolution {resolution(trials):.2f}"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the matrix; 0 when the unmutated node is green and every fault is killed."""
+    """Print the matrix."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[], help="requirement prefixes, e.g. 8.1 9.2-b")
     parser.add_argument("--fault", nargs="*", default=[], help="names of faults")
-    parser.add_argument("--sample", type=int, default=0, help="a random sample of this size")
     parser.add_argument("--baseline", action="store_true", help="run the unmutated node only")
-    parser.add_argument("--json", action="store_true", help="print the trials as JSON")
     options = parser.parse_args(argv)
-    scenarios = None
-    if options.baseline and options.only:
-        wanted = {row.scenario for row in engine.plan(options.only).checks}
-        scenarios = [row for row in _plan().scenarios if row.name in wanted]
-    ground = run_baseline(scenarios)
-    for result in ground.red:
-        print(f"NOT GREEN {result.requirement} {result.check}: {result.verdict.value} {result.reason}")
-        for found in result.findings:
-            print(f"    {found.code} {found.pointer} expected {found.expected!r}, got {found.actual!r} {found.exchanges}")
-    print(f"unmutated node: {len(ground.results)} results, {len(ground.red)} not green")
+    ground = run_baseline()
+    sys.stdout.write("\n".join(lines_of_baseline(ground)) + "\n")
     if options.baseline:
         return 1 if ground.red else 0
-    faults = choose(options.only, options.fault, options.sample)
-    trials = run_matrix(faults, baseline=ground, tell=(lambda _trial: None) if options.json else _print)
-    if options.json:
-        print(json.dumps([trial.to_json() for trial in trials], ensure_ascii=False, indent=1))
-    counts = {fate: sum(trial.fate is fate for trial in trials) for fate in Fate}
-    print(" · ".join(f"{fate.value} {count}" for fate, count in counts.items()), f"· resolution {resolution(trials):.2f}")
-    return 0 if not ground.red and counts[Fate.KILLED] == len(trials) else 1
-
-
-def _print(trial: Trial) -> None:
-    print(f"{trial.fate.value:10} {trial.fault} [{trial.requirement} {trial.declared}] hits={trial.hits}")
-    if trial.fate is not Fate.KILLED:
-        print(f"           findings={[code for _, code in trial.findings]} unexpected={list(trial.unexpected)}")
-        for error in trial.errors[:3]:
-            print(f"           error {error}")
-    sys.stdout.flush()
+    faults = choose(options.only, options.fault)
+    trials = run_matrix(faults, baseline=ground, tell=lambda trial: sys.stdout.write(line_of(trial) + "\n") and None)
+    sys.stdout.write(line_of_all(trials) + "\n")
+    return 0 if complete(trials, ground) else 1
 
 
 if __name__ == "__main__":

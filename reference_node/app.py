@@ -27,11 +27,7 @@ from reference_node.transport.outbound import HttpOutbound, Outbound
 from reference_node.transport.outbox import Outbox
 from reference_node.transport.partner import Partner
 
-
-class NodeApp(flask.Flask):
-    """The WSGI application of one node."""
-
-    node: Node
+EXTENSION = "hutong"
 
 
 def create_app(
@@ -41,12 +37,12 @@ def create_app(
     outbound: Outbound | None = None,
     identity: Identity | None = None,
     faults: Faults | None = None,
-) -> NodeApp:
-    """Build a node; what is not given is the real thing: the machine's clock, sockets, keys of the data folder."""
+) -> flask.Flask:
+    """Build a node, which `node_of` returns; what is not given is the real thing: the machine's clock, sockets, keys on disk."""
     config = config or Config()
     clock = clock or SystemClock()
     faults = faults or Faults(config.faults)
-    identity = identity or Identity(config.data)
+    identity = identity or Identity(config.data, operator_token=config.operator_token)
     store = Store(
         MEMORY if config.data is None else f"sqlite:///{config.data / 'node.db'}", connections=config.threads + 6
     )
@@ -54,8 +50,8 @@ def create_app(
     partner = Partner(
         node_id, config, clock=clock, outbound=outbound or HttpOutbound(), identity=identity, faults=faults
     )
-    app = NodeApp(__name__, static_folder=None)
-    app.node = Node(
+    app = flask.Flask(__name__, static_folder=None)
+    node = Node(
         node_id=node_id,
         config=config,
         clock=clock,
@@ -68,8 +64,15 @@ def create_app(
         contract_ended=CONTRACT_ENDED,
         listening=f"http://{config.host}:{config.port}",
     )
-    router.register(app, app.node, HANDLERS)
+    app.extensions[EXTENSION] = node
+    router.register(app, node, HANDLERS)
     return app
+
+
+def node_of(app: flask.Flask) -> Node:
+    """Return the node inside an application."""
+    node: Node = app.extensions[EXTENSION]
+    return node
 
 
 def _own_node(store: Store, config: Config) -> str:
@@ -82,7 +85,7 @@ def _own_node(store: Store, config: Config) -> str:
                     f"[node] id = {config.node_id} but this data folder is of {row.node_id}",
                     hint="give another --data, or leave the id out",
                 )
-            return row.node_id
+            return str(row.node_id)
         node_id = config.node_id or "node-" + secrets.token_hex(4)
         session.add(
             OwnNodeRow(

@@ -24,7 +24,10 @@ AUTH_TYPES = tuple(str(suite.auth_type) for suite in SUITES)
 
 def _key(section: str, default: Any, check: Callable[[Any], str | None], name: str = "") -> Any:
     """Declare a field of the configuration: where it stands in the file and what it may be."""
-    return field(default=default, metadata={"section": section, "check": check, "name": name})
+    secret = check is _token
+    return field(
+        default=default, repr=not secret, metadata={"section": section, "check": check, "name": name, "secret": secret}
+    )
 
 
 def _text(value: Any) -> str | None:
@@ -34,6 +37,11 @@ def _text(value: Any) -> str | None:
 def _identifier(value: Any) -> str | None:
     fits = isinstance(value, str) and 0 < len(value) <= 128 and value[0].isascii() and value[0].isalnum()
     return None if fits and set(value) <= _ID_CHARACTERS else "an identifier of letters, digits and . _ : -"
+
+
+def _token(value: Any) -> str | None:
+    fits = isinstance(value, str) and len(value) >= 16 and value.isascii() and value.isprintable() and " " not in value
+    return None if fits else "a token of at least 16 visible characters"
 
 
 def _flag(value: Any) -> str | None:
@@ -84,6 +92,7 @@ class Config:
     inst_id: str | None = _key("node", None, _identifier)
     institution: str | None = _key("node", None, _text)
     address: str | None = _key("node", None, _text)
+    operator_token: str | None = _key("node", None, _token)
     auth_type: str = _key("node", "SM3_SM2", _one_of(*AUTH_TYPES))
     host: str = _key("server", "127.0.0.1", _text)
     port: int = _key("server", 8801, _number(0, 65535))
@@ -149,7 +158,8 @@ def _checked(name: str, value: Any) -> Any:
     wanted = item.metadata["check"](value)
     if wanted is not None:
         key = item.metadata["name"] or item.name
-        raise ConfigError(f"[{item.metadata['section']}] {key} = {value!r} is not {wanted}")
+        shown = "***" if item.metadata["secret"] else repr(value)
+        raise ConfigError(f"[{item.metadata['section']}] {key} = {shown} is not {wanted}")
     if item.name == "data":
         return Path(value)
     return tuple(value) if isinstance(value, list) else value

@@ -3,7 +3,7 @@
 A fault is a few lines at the place where the right behaviour lives: `if faults.on("cancel-after-confirm"): ...`.
 `fault_list/*.toml` declares each: the requirement it refutes, the finding that must show it, what it breaks, and
 which further findings may show too (`blast`). Each node has a switchboard of its own, so that two nodes in one
-process do not share defects. A node without faults pays one look into an empty set.
+process do not share defects. A node without faults pays two looks: no observer, an empty set.
 
 >>> board = Faults(["cancel-after-confirm"])
 >>> board.on("cancel-after-confirm"), board.on("nonce-not-recorded"), dict(board.hits)
@@ -67,6 +67,7 @@ class Faults:
                 hint=f"did you mean {close[0]}?" if close else "see `hutong selftest faults`",
             )
         self._on_hit = on_hit
+        self._observer: Callable[[str], None] | None = None
         self._on_ask: Callable[[str], None] | None = None
         self.hits: dict[str, int] = dict.fromkeys(sorted(self._active), 0)
 

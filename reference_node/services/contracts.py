@@ -228,7 +228,7 @@ def acceptable_key(node: Node, body: Mapping[str, Any]) -> PublicKey:
 
 
 def register_key(session: Session, row: ContractRow, key: PublicKey, now: int) -> None:
-    """Make a key the partner's key of a contract; the key it replaces no longer counts unless another contract has it."""
+    """Make a key the partner's key of a contract; the one it replaces counts no longer, unless for another contract."""
     previous = row.partner_key
     row.partner_auth_type, row.partner_credential = key.auth_type.value, key.pem
     row.partner_key = key.fingerprint

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from reference_node.domain.search import Match, Window
-from reference_node.interfaces.calls import Call
-from reference_node.store.resources import Named, counts, found_by, listing
+from reference_node.node import Node
+from reference_node.store.resources import Named, found_by, listing
 
 R = TypeVar("R")
+Query = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,33 +23,33 @@ class Listed:
 
     what: str
 
-    def found(self, call: Call, column: InstrumentedAttribute[str], table: type[Named]) -> ColumnElement[bool]:
+    def found(
+        self, node: Node, query: Query, column: InstrumentedAttribute[str], table: type[Named]
+    ) -> ColumnElement[bool]:
         """Condition of the keyword in the request."""
-        match = Match(call.query["match"])
-        if match is Match.FUZZY and call.node.faults.on(f"{self.what}-fuzzy-search-is-exact"):
+        match = Match(query["match"])
+        if match is Match.FUZZY and node.faults.on(f"{self.what}-fuzzy-search-is-exact"):
             match = Match.EXACT
-        elif match is Match.EXACT and call.node.faults.on(f"{self.what}-exact-search-is-fuzzy"):
+        elif match is Match.EXACT and node.faults.on(f"{self.what}-exact-search-is-fuzzy"):
             match = Match.FUZZY
-        return found_by(call.query.get("keyword"), match, column, table)
+        return found_by(query.get("keyword"), match, column, table)
 
-    def answer(self, call: Call, wanted: Select[tuple[R]], to_json: Callable[[R], dict[str, Any]]) -> dict[str, Any]:
+    def answer(
+        self,
+        node: Node,
+        session: Session,
+        query: Query,
+        wanted: Select[tuple[R]],
+        to_json: Callable[[R], dict[str, Any]],
+    ) -> dict[str, Any]:
         """One page of an ordered selection, and the total of all pages."""
-        number, size = call.query["page_num"], call.query["page_size"]
-        if number > 1 and call.node.faults.on(f"{self.what}-pages-repeat"):
+        number, size = query["page_num"], query["page_size"]
+        if number > 1 and node.faults.on(f"{self.what}-pages-repeat"):
             number -= 1
-        rows, total = listing(call.session, wanted, Window(number, size))
-        if call.node.faults.on(f"{self.what}-total-counts-the-page"):
+        rows, total = listing(session, wanted, Window(number, size))
+        if node.faults.on(f"{self.what}-total-counts-the-page"):
             total = len(rows)
         return {"records": [to_json(row) for row in rows], "total": total}
-
-    def statistics(
-        self,
-        call: Call,
-        wanted: Select[tuple[R]],
-        columns: Mapping[str, InstrumentedAttribute[Any]],
-    ) -> dict[str, Any]:
-        """How many of all that were found have which value."""
-        return {name: counts(call.session, wanted, column) for name, column in columns.items()}
 
 
 def without_none(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def partner_health(node: Node, session: Session, contract_id: str, trace_id: str
 
 
 def refresh(node: Node, session: Session, contract_id: str) -> None:
-    """Ask the partner where this node's application stands and adopt it; no answer, or a useless one, changes nothing."""
+    """Ask the partner where this node's application stands and adopt it; a useless answer changes nothing."""
     row = _own(node, session, contract_id)
     peer = _peer(row)
     session.commit()

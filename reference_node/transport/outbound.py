@@ -19,7 +19,7 @@ ANSWER_LIMIT = 4 * 1024 * 1024
 _CHUNK = 64 * 1024
 
 
-class Unreachable(Exception):  # noqa: N818 - says what the partner is
+class Unreachable(Exception):
     """No whole answer came back in time."""
 
 

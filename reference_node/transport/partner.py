@@ -55,7 +55,7 @@ class Partner:
         self._identity = identity
         self._faults = faults
 
-    def call(  # noqa: PLR0913 - the parts of a request
+    def call(
         self,
         operation: str,
         peer: Peer,
@@ -77,7 +77,7 @@ class Partner:
                 return _data(operation, answer)
         raise AssertionError("attempts is at least 1")
 
-    def _send(  # noqa: PLR0913 - the parts of a request
+    def _send(
         self,
         operation: specs.Operation,
         peer: Peer,

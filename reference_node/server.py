@@ -1,0 +1,145 @@
+"""The node on a socket: cheroot, a ready line, background work, a clean stop.
+
+Guarantees: binds loopback unless told otherwise; port 0 takes a free one; the ready line, one JSON object on one line,
+is printed only once requests are answered; SIGINT and SIGTERM let running requests finish and stop every thread.
+
+>>> serve(load_config(None, data=Path("node-a"), port=0))
+{"event":"ready","node_id":"node-4f1c2a90","address":"http://127.0.0.1:40213"}
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
+
+import flask
+from cheroot.wsgi import Server
+
+from reference_node.app import create_app, node_of
+from reference_node.config import Config
+from reference_node.errors import ConfigError
+from reference_node.faults import Faults
+from reference_node.node import Node
+
+_PUMP_SECONDS = 1.0
+_REQUEST_LIMIT = 8 * 1024 * 1024  # the router answers what is over its own limit with an envelope
+_HEADER_LIMIT = 64 * 1024
+
+
+class NodeServer:
+    """A node that listens; `start` returns once requests are answered, `stop` once nothing runs any more.
+
+    >>> with NodeServer(load_config(None, port=0)) as server:
+    ...     print(server.address)
+    """
+
+    def __init__(self, config: Config) -> None:
+        faults = Faults(config.faults, _hits_writer(config.data) if config.faults else None)
+        self._app: flask.Flask = create_app(config, faults=faults)
+        self._config = config
+        self._server = Server(
+            (config.host, config.port),
+            self._app,
+            numthreads=config.threads,
+            request_queue_size=128,
+            timeout=30,
+            shutdown_timeout=5,
+            server_name="hutong",
+        )
+        self._server.max_request_body_size = _REQUEST_LIMIT
+        self._server.max_request_header_size = _HEADER_LIMIT
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.stop()
+
+    @property
+    def node(self) -> Node:
+        """The node that is served."""
+        return node_of(self._app)
+
+    @property
+    def address(self) -> str:
+        """Where the node listens."""
+        host, port = self._server.bind_addr[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def start(self) -> None:
+        """Bind, and serve in threads of its own."""
+        try:
+            self._server.prepare()
+        except OSError as failure:
+            raise ConfigError(
+                f"cannot listen on {self._config.host}:{self._config.port}: {failure}",
+                hint="choose another --port, 0 takes a free one",
+            ) from failure
+        self.node.listening = self.address
+        self._run(self._server.serve, "serve")
+        if self._config.background:
+            self._run(self._pump, "pump")
+
+    def stop(self) -> None:
+        """Let running requests finish, then let go of everything."""
+        self._stopping.set()
+        self._server.stop()
+        for thread in self._threads:
+            thread.join()
+        self.node.close()
+
+    def _run(self, target: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=target, name=f"{self.node.node_id}-{name}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _pump(self) -> None:
+        while not self._stopping.wait(_PUMP_SECONDS):
+            self.node.pump()
+
+
+def serve(config: Config, ready: Callable[[Mapping[str, Any]], None] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM; `ready` is told once, instead of the ready line being printed."""
+    server = NodeServer(config)
+    stopped = threading.Event()
+
+    def _stop(_signal: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    previous = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with server:
+            (ready or _print_ready)({"event": "ready", "node_id": server.node.node_id, "address": server.address})
+            stopped.wait()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _print_ready(line: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+def _hits_writer(data: Path | None) -> Callable[[Mapping[str, int]], None] | None:
+    """Return what keeps the hit counters readable from outside the process."""
+    if data is None:
+        return None
+    lock = threading.Lock()
+
+    def _write(hits: Mapping[str, int]) -> None:
+        with lock:
+            fresh = data / "fault-hits.json.new"
+            fresh.write_text(json.dumps(hits), encoding="utf-8")
+            fresh.replace(data / "fault-hits.json")
+
+    return _write

@@ -38,11 +38,12 @@ def create_app(
     identity: Identity | None = None,
     faults: Faults | None = None,
 ) -> flask.Flask:
-    """Build a node, which `node_of` returns; what is not given is the real thing: the machine's clock, sockets, keys on disk."""
+    """Build a node, which `node_of` returns; what is not given is the real thing: clock, sockets, keys on disk."""
     config = config or Config()
     clock = clock or SystemClock()
     faults = faults or Faults(config.faults)
     identity = identity or Identity(config.data, operator_token=config.operator_token)
+    identity.key(config.auth_type)
     store = Store(
         MEMORY if config.data is None else f"sqlite:///{config.data / 'node.db'}", connections=config.threads + 6
     )

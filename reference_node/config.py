@@ -85,7 +85,7 @@ _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ
 class Config:
     """Everything that can be set; the section of the file and the check of each stand beside it."""
 
-    data: Path | None = _key("store", None, _path)
+    data: Path | None = _key("store", None, _path)  # noqa: RUF009 - _key is dataclasses.field
     node_id: str | None = _key("node", None, _identifier, "id")
     node_name: str | None = _key("node", None, _text, "name")
     description: str | None = _key("node", None, _text)

@@ -205,7 +205,11 @@ def _contract_in_force(node: Node, source: str, key: PublicKey) -> str | None:
         row = session.execute(
             select(ContractRow.contract_id, ContractRow.expired_time, ContractRow.status, ContractRow.end_reason)
             .where(ContractRow.partner_node_id == source, ContractRow.partner_key == key.fingerprint)
-            .order_by((ContractRow.status == Status.APPROVED).desc(), ContractRow.expired_time.desc())
+            .order_by(
+                (ContractRow.status == Status.APPROVED).desc(),
+                (ContractRow.status == Status.APPLIED).asc(),
+                ContractRow.expired_time.desc(),
+            )
             .limit(1)
         ).first()
     approved = row is not None and row.status == Status.APPROVED

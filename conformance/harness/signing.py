@@ -103,18 +103,21 @@ def content_digest(alg: str, body: bytes) -> str:
     return f"sha-256=:{base64.b64encode(state.finalize()).decode()}:"
 
 
-def signature_base(method: str, path: str, query: Query, headers: Mapping[str, str], alg: str) -> bytes:
-    """Return the text that is signed; a header that is absent counts as empty."""
+def signature_base(
+    method: str, path: str, query: Query, headers: Mapping[str, str], alg: str, without: str = ""
+) -> bytes:
+    """Return the text that is signed; a header that is absent counts as empty, `without` is a component left out."""
     present = _lowered(headers)
     names = ("@method", "@path", "@query", *COVERED_HEADERS)
     values = (method.upper(), path, f"?{encode_query(query)}", *(present.get(name, "") for name in COVERED_HEADERS))
-    lines = [f'"{name}": {value}' for name, value in zip(names, values, strict=True)]
-    params = " ".join(f'"{name}"' for name in names)
+    covered = [(name, value) for name, value in zip(names, values, strict=True) if name != without]
+    lines = [f'"{name}": {value}' for name, value in covered]
+    params = " ".join(f'"{name}"' for name, _value in covered)
     lines.append(f'"@signature-params": ({params});alg="{alg}"')
     return "\n".join(lines).encode("utf-8", "surrogateescape")
 
 
-def signed_headers(  # noqa: PLR0913  one argument for each thing that the signature covers
+def signed_headers(
     key: Key,
     method: str,
     path: str,
@@ -128,8 +131,14 @@ def signed_headers(  # noqa: PLR0913  one argument for each thing that the signa
     trace_id: str,
     token_set: str = "",
     csrf: str = "1",
+    extra: Mapping[str, str] | None = None,
+    without: str = "",
 ) -> dict[str, str]:
-    """Return the headers of a signed request, names in lower case; empty ones are left out."""
+    """Return the headers of a signed request, names in lower case; empty ones are left out.
+
+    `extra` headers take the place of those that were due and are signed as they stand; the signature does not cover the
+    component `without`. Both are for negative cases.
+    """
     headers = {
         SOURCE: source,
         TARGET: target,
@@ -139,18 +148,19 @@ def signed_headers(  # noqa: PLR0913  one argument for each thing that the signa
         TOKENS: token_set,
         CSRF: csrf if method.upper() == "POST" else "",
         DIGEST: content_digest(key.alg, body),
+        **(extra or {}),
     }
     headers = {name: value for name, value in headers.items() if value}
-    return {**headers, SIGNATURE: sign(key, method, path, query, headers)}
+    return {**headers, SIGNATURE: sign(key, method, path, query, headers, without)}
 
 
-def sign(key: Key, method: str, path: str, query: Query, headers: Mapping[str, str]) -> str:
+def sign(key: Key, method: str, path: str, query: Query, headers: Mapping[str, str], without: str = "") -> str:
     """Return the x-auth-sign value for headers that stand already, as negative cases need it."""
-    signature = key.sign(signature_base(method, path, query, headers, key.alg))
+    signature = key.sign(signature_base(method, path, query, headers, key.alg, without))
     return f':{base64.b64encode(signature).decode()}:;alg="{key.alg}"'
 
 
-def problems(  # noqa: PLR0913, PLR0917  the parts of a request
+def problems(
     public_key: PublicKey,
     method: str,
     path: str,

@@ -40,8 +40,9 @@ DAY_MS = 86_400_000
 class Tamper:
     """What is bent in a request before it leaves; by default nothing.
 
-    `before` headers are signed as they stand, `after` headers, `body` and `query` are put in place once the request
-    has been signed. `leave_out` drops headers last.
+    `before` headers are signed as they stand; `after` headers, `body`, `query`, `method` and `path` are put in place
+    once the request has been signed, which was made for `signed_method` and `signed_path` where they are given and
+    does not cover the component `uncovered`. `leave_out` drops headers last.
     """
 
     leave_out: tuple[str, ...] = ()
@@ -51,6 +52,9 @@ class Tamper:
     query: tuple[tuple[str, str], ...] | None = None
     method: str = ""
     path: str = ""
+    signed_method: str = ""
+    signed_path: str = ""
+    uncovered: str = ""
     nonce: str = ""
     offset_ms: int = 0
     source: str = ""
@@ -197,7 +201,7 @@ class World:
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
-    def call(  # noqa: PLR0913  each argument is a dimension in which a request can differ
+    def call(
         self,
         step: str,
         partner: Partner,
@@ -217,8 +221,8 @@ class World:
         if operation != "nodeQuery":
             headers |= signing.signed_headers(
                 bend.key or partner.key,
-                method,
-                path,
+                bend.signed_method or method,
+                bend.signed_path or path,
                 query,
                 body,
                 source=bend.source or partner.node_id,
@@ -227,6 +231,8 @@ class World:
                 timestamp_ms=self.now_ms() + bend.offset_ms,
                 trace_id=secrets.token_hex(16),
                 token_set=",".join(permits),
+                extra=bend.before,
+                without=bend.uncovered,
             )
         if bend.unsigned or not self.stage.binding.signed(operation):
             headers.pop("x-auth-sign", None)
@@ -237,7 +243,7 @@ class World:
             bend.method or method,
             bend.path or path,
             bend.query if bend.query is not None else query,
-            headers,
+            self.stage.binding.spell_headers(headers),
             bend.body if bend.body is not None else body,
         )
         return self._send(step, operation, request, partner.node_id, breaks)

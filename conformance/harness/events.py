@@ -126,38 +126,43 @@ def _stamp(lines: list[str]) -> str:
     return "" if digest.finalize().hex() == last["sm3"] else "changed: the digest in the footer does not match"
 
 
-def read_events(path: Path) -> Run:
-    """Read a run back. Raises UsageError when the file is no event file at all."""
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file", hint="Give the events.jsonl of a run.")
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    run = Run()
+def _fill(run: Run, rows: Iterable[Mapping[str, Any]]) -> None:
     exchanges: dict[str, list[Exchange]] = {}
-    try:
-        rows = [json.loads(line) for line in lines]
-    except json.JSONDecodeError:
-        run.problem = "truncated: a line is not whole"
-        rows = [json.loads(line) for line in lines[:-1]]
-    if not rows or rows[0].get("type") != "header":
-        raise UsageError(f"{path}: not an event file", hint="Its first line must be the header of a run.")
     for row in rows:
         match row["type"]:
             case "header":
-                run.header = row
+                run.header = dict(row)
             case "exchange":
-                exchanges.setdefault(row["scenario"], []).append(Exchange.from_json(row))
+                exchanges.setdefault(row["scenario"], []).append(Exchange.from_json(dict(row)))
             case "scenario":
+                name = row["name"]
                 stop = Stop.from_json(row["stop"]) if row["stop"] else None
-                run.transcripts[row["name"]] = Transcript(
-                    row["name"], tuple(exchanges.get(row["name"], ())), row["facts"], stop
-                )
+                run.transcripts[name] = Transcript(name, tuple(exchanges.get(name, ())), row["facts"], stop)
             case "check":
-                run.checks.append(CheckResult.from_json(row))
+                run.checks.append(CheckResult.from_json(dict(row)))
             case "requirement":
-                run.requirements.append(row)
+                run.requirements.append(dict(row))
             case "footer":
-                run.footer = row
-    run.problem = run.problem or _stamp(lines)
+                run.footer = dict(row)
+
+
+def read_events(path: Path) -> Run:
+    """Read a run back; whether it is whole and unchanged stands in `problem`. Raises UsageError when it cannot be."""
+    run = Run()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        if lines and not lines[-1].endswith("\n"):
+            run.problem = "truncated: the last line is not whole"
+            lines.pop()
+        rows = [json.loads(line) for line in lines]
+        if not rows or rows[0].get("type") != "header":
+            raise UsageError(f"{path}: not an event file", hint="Its first line must be the header of a run.")
+        _fill(run, rows)
+        run.problem = run.problem or _stamp(lines)
+    except OSError as exc:
+        raise UsageError(f"{path}: {exc.strerror}", hint="Give the events.jsonl of a run.") from exc
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise UsageError(f"{path}: not an event file, or changed: {exc}", hint="Run the certification again.") from exc
     return run
 
 

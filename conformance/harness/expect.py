@@ -49,7 +49,7 @@ def refused(story: Story, name: str, code: str, *errors: str, twin: str) -> Iter
         return
     if not story.step(twin).reading.accepted:
         raise NoTwin(twin)
-    if errors and step.reading.error is not None and step.reading.error not in errors:
+    if errors and not story.binding.means(step.reading, errors):
         yield finding(WRONG_REFUSAL, step, expected=" | ".join(errors), actual=refusal(step))
 
 

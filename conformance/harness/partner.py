@@ -13,7 +13,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -178,8 +178,9 @@ class Receiver:
         operation = self._binding.operation_of(request.method, request.path) or ""
         query, body = self._binding.read_request(operation, dict(request.query), _object(request.body))
         sent = {**query, **body}
-        partner = self._addressee(request, sent)
-        problems = self._problems(partner, operation, request, sent) if partner else ("STRAY",)
+        read = replace(request, headers=self._binding.read_headers(request.headers))
+        partner = self._addressee(read, sent)
+        problems = self._problems(partner, operation, read, sent) if partner else ("STRAY",)
         reply = partner.reply(operation, sent) if partner else Reply(status=404, raw=_NOBODY)
         if reply.delay:
             self._clock.elapse(reply.delay)

@@ -1,4 +1,4 @@
-"""The profile: what a target declares about itself, written by its vendor in TOML. Ten lines are enough:
+"""The profile: what a target declares about itself, written by its vendor in TOML; ten lines are enough.
 
     [target]
     name = "Example platform 2.1"
@@ -34,6 +34,7 @@ from conformance.harness.strict import Table, read_toml, unknown
 from specs import load_requirements
 
 _NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_SECTIONS = ("target", "operator", "capabilities", "timings", "partner", "peer", "declarations")
 _TOKEN_KEYS = ("token", "token_env", "token_file")
 
 
@@ -120,6 +121,15 @@ class PartnerPlace:
 
 
 @dataclass(frozen=True, slots=True)
+class Peer:
+    """Another node of the vendor's that the target can be tested against, with its own operator's token."""
+
+    url: str
+    node_id: str
+    operator: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Declaration:
     """What the vendor states about a requirement that no test can show, with the document that says more."""
 
@@ -138,18 +148,24 @@ class Profile:
     capabilities: Capabilities = field(default_factory=Capabilities)
     timings: Timings = field(default_factory=Timings)
     partner: PartnerPlace = field(default_factory=PartnerPlace)
+    peer: Peer | None = None
     declarations: Mapping[str, Declaration] = field(default_factory=lambda: MappingProxyType({}))
 
     def public(self) -> dict[str, Any]:
-        """Return the profile for reports and evidence: JSON-able, without secrets and without the file's place."""
-        return {
-            "target": _fields(self.target),
-            "operator": self.operator is not None,
+        """Return the profile for reports and evidence: JSON-able, without secrets; `parse_profile` reads it back."""
+        place = f"{self.partner.host}:{self.partner.port}"
+        shown: dict[str, Any] = {
+            "target": _fields(self.target) | {"binding": Path(self.target.binding).name},
             "capabilities": _fields(self.capabilities),
             "timings": _fields(self.timings),
-            "partner": _fields(self.partner),
-            "declarations": {name: _fields(row) for name, row in self.declarations.items()},
+            "partner": {"listen": place, "address": self.partner.address},
+            "declarations": {
+                name: {"statement": row.statement, "document": row.document} for name, row in self.declarations.items()
+            },
         }
+        if self.peer is not None:
+            shown["peer"] = {"url": self.peer.url, "node_id": self.peer.node_id}
+        return shown
 
 
 def load_profile(path: Path) -> Profile:
@@ -159,37 +175,47 @@ def load_profile(path: Path) -> Profile:
 
 def parse_profile(data: Mapping[str, Any], where: str, environ: Mapping[str, str] | None = None) -> Profile:
     """Read the content of a profile; `where` is the file's path, for messages and for relative paths."""
-    sections = ("target", "operator", "capabilities", "timings", "partner", "declarations")
-    top = Table(where, "", data, sections)
+    top = Table(where, "", data, _SECTIONS)
     if "target" not in top:
         raise UsageError(f"{where}: section [target] is missing", hint="Add [target] with url and node_id.")
-    folder = Path(where).parent
+    folder, environ = Path(where).parent, os.environ if environ is None else environ
     return Profile(
         source=where,
         target=_target(top.table("target", ("name", "url", "node_id", "binding")), folder),
-        operator=_operator(top.table("operator", _TOKEN_KEYS), folder, os.environ if environ is None else environ),
+        operator=_operator(top.table("operator", _TOKEN_KEYS), folder, environ),
         capabilities=_capabilities(top.table("capabilities", ("protocols", "roles", "auth_types"))),
         timings=_timings(top.table("timings", tuple(Timings.__dataclass_fields__))),
         partner=_partner(top.table("partner", ("listen", "address"))),
+        peer=_peer(top.table("peer", ("url", "node_id", *_TOKEN_KEYS)), folder, environ),
         declarations=_declarations(top.table("declarations", None)),
     )
 
 
 def _target(table: Table, folder: Path) -> Target:
-    url = _address(table, "url", table.text("url"))
-    node_id = table.text("node_id")
-    if not _NODE_ID.fullmatch(node_id):
-        raise table.fault("node_id", f'"{node_id}" is no node id', "Letters, digits and . _ : - ; at most 128.")
+    url, node_id = _address(table, "url", table.text("url")), _node_id(table)
     binding = table.text("binding", "reference")
     if binding.endswith(".toml"):
         binding = str(folder / binding)
     return Target(table.text("name", node_id), url, node_id, binding)
 
 
+def _node_id(table: Table) -> str:
+    node_id = table.text("node_id")
+    if not _NODE_ID.fullmatch(node_id):
+        raise table.fault("node_id", f'"{node_id}" is no node id', "Letters, digits and . _ : - ; at most 128.")
+    return node_id
+
+
+def _peer(table: Table, folder: Path, environ: Mapping[str, str]) -> Peer | None:
+    if not table.keys():
+        return None
+    return Peer(_address(table, "url", table.text("url")), _node_id(table), _operator(table, folder, environ))
+
+
 def _operator(table: Table, folder: Path, environ: Mapping[str, str]) -> Secret | None:
-    given = table.keys()
+    given = [key for key in _TOKEN_KEYS if key in table]
     if len(given) > 1:
-        raise table.fault(" and ".join(given), "say it twice", "Keep one of token, token_env, token_file.")
+        raise table.fault(" and ".join(given), "only one of them can hold", f"Keep one of {', '.join(given)}.")
     if not given:
         return None
     key = given[0]
@@ -242,7 +268,7 @@ def _partner(table: Table) -> PartnerPlace:
     if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise table.fault("listen", f'"{listen}" is not host:port', 'Write it as "127.0.0.1:0"; 0 takes a free port.')
     address = table.text("address", "")
-    return PartnerPlace(host.strip("[]"), int(port), _address(table, "address", address) if address else "")
+    return PartnerPlace(host, int(port), _address(table, "address", address) if address else "")
 
 
 def _address(table: Table, key: str, text: str) -> str:
@@ -269,4 +295,6 @@ def _declarations(table: Table) -> Mapping[str, Declaration]:
 
 def _fields(record: Any) -> dict[str, Any]:
     values = {name: getattr(record, name) for name in record.__dataclass_fields__}
-    return {name: [str(item) for item in value] if isinstance(value, tuple) else value for name, value in values.items()}
+    return {
+        name: [str(item) for item in value] if isinstance(value, tuple) else value for name, value in values.items()
+    }

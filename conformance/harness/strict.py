@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from conformance.harness.errors import UsageError
 
 T = TypeVar("T")
+MANY = 40  # more valid words than a message can hold
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -46,6 +47,8 @@ def unknown(where: str, kind: str, word: object, known: Collection[str]) -> Usag
     guess = meant(str(word), known)
     asked = f'; did you mean "{guess}"?' if guess else ""
     valid = ", ".join(known) if known else "none"
+    if len(known) > MANY:
+        valid = f"one of {len(known)}, such as {next(iter(known))}"
     hint = f'Write "{guess}" instead of "{word}".' if guess else f"Take one of: {valid}."
     return UsageError(f'{where}: unknown {kind} "{word}"{asked} (valid: {valid})', hint=hint)
 

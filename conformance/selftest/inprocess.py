@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from flask import Flask
-from reference_node.app import create_app
+from reference_node.app import create_app, node_of
 
 from conformance.harness import engine
 from conformance.harness.binding import load_binding
@@ -176,7 +176,7 @@ def lab(faults: Sequence[str] = ()) -> Lab:
     )
     identity = Identity(operator_token=TOKEN)
     app = create_app(config, clock=clock, outbound=outbound, identity=identity)
-    node = app.node
+    node = node_of(app)
     clock.node = node
     current = engine.stage(
         profile,

@@ -1,0 +1,35 @@
+# make certify   build the environment, certify the reference node, leave reports/latest/index.html
+# make test      build the environment and run everything that CI runs
+VENV   := .venv
+BIN    := $(VENV)/bin
+PYTHON ?= python3
+STAMP  := $(VENV)/.installed
+
+.PHONY: certify test lint types bench trace clean
+
+certify: $(STAMP)
+	$(BIN)/hutong certify --demo --out reports/latest
+
+test: lint $(STAMP)
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	$(BIN)/python -m loadtests.bench
+
+trace: $(STAMP)
+	$(BIN)/hutong trace --check
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "On Debian: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info reports/latest

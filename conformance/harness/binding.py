@@ -84,13 +84,13 @@ def load_binding(name: str) -> Binding:
 def parse_binding(data: Mapping[str, Any], where: str) -> Binding:
     """Read the content of a binding; `extends` has been followed already."""
     top = Table(where, "", data, _SECTIONS)
-    offered = _offered(top)
-    operations_ = _spellings(top, offered)
-    _no_twins(top, operations_)
+    every, offered = _spellings(top), _offered(top)
+    offered_rows = {name: row for name, row in every.items() if name in offered}
+    _no_twins(top, offered_rows)
     return Binding(
         name=top.text("name"),
         title=top.text("title", ""),
-        operations=MappingProxyType(operations_),
+        operations=MappingProxyType(offered_rows),
         envelope=_envelope(top.table("envelope", ("code", "msg", "data", "success", "status"))),
         refusals=_refusals(top.table("errors", ("naming", "field", "words"))),
         headers=MappingProxyType(_headers(top)),
@@ -129,14 +129,12 @@ def _over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _offered(top: Table) -> dict[str, Operation]:
-    every = operations()
-    chosen = top.texts("offers", tuple(every), choices=tuple(every))
-    absent = top.texts("absent", (), choices=tuple(every))
-    return {name: row for name, row in every.items() if name in chosen and name not in absent}
+def _offered(top: Table) -> set[str]:
+    every = tuple(operations())
+    return set(top.texts("offers", every, choices=every)) - set(top.texts("absent", (), choices=every))
 
 
-def _spellings(top: Table, offered: Mapping[str, Operation]) -> dict[str, Spelling]:
+def _spellings(top: Table) -> dict[str, Spelling]:
     every = operations()
     unsigned = top.texts("unsigned", (), choices=tuple(every))
     everywhere = top.words("names")
@@ -144,13 +142,14 @@ def _spellings(top: Table, offered: Mapping[str, Operation]) -> dict[str, Spelli
     rows = top.table("operations", tuple(every))
     used: set[str] = set()
     spelled: dict[str, Spelling] = {}
-    for name, row in offered.items():
+    for name, row in every.items():
         table = rows.table(name, _OPERATION)
         spelled[name] = _spelling(table, row, everywhere, values, used, signed=name not in unsigned)
-    for word in [*everywhere, *values]:
-        if word not in used:
-            where = "names" if word in everywhere else "values"
-            raise UsageError(f'{top.source}: [{where}] no operation has a field "{word}"', hint="Correct or remove it.")
+    for section, words in (("names", everywhere), ("values", values)):
+        for word in words:
+            if word not in used:
+                problem = f'{top.source}: [{section}] no operation has a field "{word}"'
+                raise UsageError(problem, hint="Correct or remove it.")
     return spelled
 
 

@@ -79,7 +79,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """How refusals are named: the field `holder` of data has the word; `words` are a family's own words for our names."""
+    """How refusals are named: the field `holder` of data has the word, `words` are a family's own for our names."""
 
     naming: Naming = Naming.NAMED
     holder: str = "error"

@@ -60,7 +60,7 @@ def create_app(
         faults=faults,
         identity=identity,
         partner=partner,
-        outbox=Outbox(store, partner, clock, config),
+        outbox=Outbox(store, partner, clock, config, faults),
         chores=CHORES,
         contract_ended=CONTRACT_ENDED,
         listening=f"http://{config.host}:{config.port}",

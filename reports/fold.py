@@ -190,6 +190,11 @@ class Report:
         """How many clauses a run is judged by at `level`."""
         return sum(row.level in counted(level) for row in self.rows)
 
+    def scored(self, level: Level) -> int:
+        """How many of the clauses that count at `level` have a verdict that says something of the target."""
+        silent = (Verdict.NOT_SCORED, Verdict.NOT_APPLICABLE, Verdict.NOT_TESTABLE, Verdict.ERROR)
+        return sum(row.level in counted(level) and row.verdict not in silent for row in self.rows)
+
 
 def tally(rows: Iterable[RequirementRow]) -> Mapping[Verdict, int]:
     """Count verdicts, best first; verdicts that do not occur are left out."""

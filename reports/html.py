@@ -22,8 +22,8 @@ from markupsafe import Markup, escape
 from conformance.harness.records import Exchange, Verdict
 from conformance.harness.verdict import LEVELS, ORDER, RANK
 from reports import words
-from reports.fold import Report
-from specs import Text
+from reports.fold import Report, tally
+from specs import Level, Text
 
 GLYPHS = {
     Verdict.PASS: "✓",
@@ -98,6 +98,12 @@ def fact_name(key: str) -> Text:
     return words.find(f"fact.{key}") or Text(key, key)
 
 
+def scored_of(level: Level, report: Report) -> Text:
+    """Say how many of the clauses that count at a level have a verdict: the outcome rests on no more than these."""
+    numbers = {"scored": str(report.scored(level)), "counting": str(report.counting(level))}
+    return words.fill(words.label("label.scored_of"), **numbers)
+
+
 def _exchange(exchange: Exchange) -> dict[str, Any]:
     row = exchange.to_json()
     for part in (row["request"], row["answer"] or {}):
@@ -134,7 +140,14 @@ def _environment() -> Environment:
         "rank": RANK,
         "verdicts": [Verdict.PASS, *(verdict for verdict in reversed(ORDER) if verdict is not Verdict.PASS)],
     }
-    environment.filters |= {"pretty": pretty, "moment": moment, "span": span, "fact_name": fact_name}
+    environment.filters |= {
+        "pretty": pretty,
+        "moment": moment,
+        "span": span,
+        "fact_name": fact_name,
+        "scored_of": scored_of,
+        "tally": tally,
+    }
     return environment
 
 

@@ -71,6 +71,7 @@ def to_json(report: Report) -> dict[str, Any]:
             level.value: {
                 "clauses": sum(report.counts(level).values()),
                 "counting": report.counting(level),
+                "scored": report.scored(level),
                 "verdicts": {verdict.value: count for verdict, count in report.counts(level).items()},
             }
             for level in LEVELS

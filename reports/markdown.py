@@ -12,7 +12,7 @@ from conformance.harness.records import Verdict
 from conformance.harness.verdict import LEVELS
 from reports import words
 from reports.fold import Report, RequirementRow, tally
-from reports.html import GLYPHS, fact_name, moment, span
+from reports.html import GLYPHS, fact_name, moment, scored_of, span
 from specs import Text
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>|#~&!])")
@@ -73,8 +73,10 @@ class _Writer:
             outcome = self._report.outcomes[level].value
             word = f"**{self._say(f'outcome.{outcome}')}**"
             mark = f" ({self._say('label.judged')})" if level is self._report.judged_at else ""
-            rows.append([self._say(f"level_long.{level.value}") + mark, word, self._say(f"outcome_meaning.{outcome}")])
-        return lines + _table([self._say("label.at_level"), self._say("label.outcome"), ""], rows)
+            meaning = self._say(f"outcome_meaning.{outcome}")
+            scored = self._in(scored_of(level, self._report))
+            rows.append([self._say(f"level_long.{level.value}") + mark, word, meaning, scored])
+        return lines + _table([self._say("label.at_level"), self._say("label.outcome"), "", ""], rows)
 
     def assurance(self) -> list[str]:
         """The assurance line."""

@@ -45,9 +45,7 @@ def lacks(story: Story, name: str, unwanted: Iterable[Mapping[str, Any]], code: 
             yield expect.finding(code, step, pointer="/records", expected="not in the list", actual=found)
 
 
-def shows(
-    story: Story, name: str, which: Mapping[str, Any], field: str, expected: Any, code: str
-) -> Iterator[Finding]:
+def shows(story: Story, name: str, which: Mapping[str, Any], field: str, expected: Any, code: str) -> Iterator[Finding]:
     """The record that has the values `which` shows this value in a field; a record that is not there shows nothing."""
     step = story.step(name)
     row = row_of(step, which)

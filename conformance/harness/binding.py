@@ -145,11 +145,9 @@ def _spellings(top: Table) -> dict[str, Spelling]:
     for name, row in every.items():
         table = rows.table(name, _OPERATION)
         spelled[name] = _spelling(table, row, everywhere, values, used, signed=name not in unsigned)
-    for section, words in (("names", everywhere), ("values", values)):
-        for word in words:
-            if word not in used:
-                problem = f'{top.source}: [{section}] no operation has a field "{word}"'
-                raise UsageError(problem, hint="Correct or remove it.")
+    for word in [*everywhere, *(f"{name}={value}" for name, words in values.items() for value in words)]:
+        if word not in used:
+            raise UsageError(f'{top.source}: no operation has "{word}" of [names] or [values]', hint="Correct it.")
     return spelled
 
 

@@ -105,7 +105,8 @@ class Names:
 def build(schema: Schema | None, wanted: Wanted, used: set[str]) -> Names | None:
     """Return the spelling of the documents of a schema, None where nothing is changed.
 
-    `used` collects the bare names of `wanted` that stand somewhere. Raises SpellingFault.
+    `used` collects what of `wanted` that holds everywhere stands somewhere: names, and values as `name=value`.
+    Raises SpellingFault.
     """
     root = schema or {}
     paths: set[str] = set()
@@ -143,10 +144,10 @@ def _names(
         if path.count(".") > _DEPTH:
             continue
         paths.add(path)
-        used.update({name} & {*wanted.everywhere, *wanted.values_everywhere})
+        used.update({name} & {*wanted.everywhere})
         inner = _names(parts, defs, wanted, f"{path}.", trail, paths, used)
         foreign = wanted.names.get(path, wanted.everywhere.get(name, name))
-        values = _values(path, parts, defs, wanted.values.get(path, wanted.values_everywhere.get(name, {})))
+        values = _values(path, parts, defs, wanted, used)
         rows.append(Field(name, foreign, values, inner if inner.changes else None, path in wanted.without))
     spoken = [row.foreign for row in rows if not row.left_out]
     for row in rows:
@@ -158,17 +159,24 @@ def _names(
 _DEPTH = 8  # a schema that names itself is cut here; no document of ours is half as deep
 
 
-def _values(path: str, parts: Sequence[Schema], defs: Schema, words: Mapping[str, str]) -> Mapping[str, str]:
-    if not words:
+def _values(path: str, parts: Sequence[Schema], defs: Schema, wanted: Wanted, used: set[str]) -> Mapping[str, str]:
+    """Return their word for each value of an enumeration, none where all are as ours.
+
+    A map that holds everywhere touches only the values that the enumeration here has: one name may stand for several.
+    """
+    name = path.rpartition(".")[2]
+    mine, common = wanted.values.get(path, {}), wanted.values_everywhere.get(name, {})
+    if not mine and not common:
         return {}
     known = [value for node in _expanded(parts, defs, ()) for value in node.get("enum", ()) if isinstance(value, str)]
-    for word in words:
+    for word in mine:
         if word not in known:
             raise SpellingFault(f"unknown value of {path}", word, known)
-    full = {value: words.get(value, value) for value in known}
+    used.update(f"{name}={word}" for word in common if word in known)
+    full = {value: mine.get(value, common.get(value, value)) for value in known}
     if len(set(full.values())) != len(full):
         raise SpellingFault(f"two values of {path} have one spelling")
-    return full
+    return full if any(value != word for value, word in full.items()) else {}
 
 
 def _expanded(nodes: Sequence[Schema], defs: Schema, trail: tuple[str, ...]) -> Iterator[Schema]:

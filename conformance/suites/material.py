@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from conformance.harness.partner import Partner
 from conformance.harness.profile import Protocol
@@ -53,6 +54,12 @@ def component(code: str, version: str, developer: str, **fields: Any) -> dict[st
         "address_type": "HTTP",
     }
     return {**usual, **fields}
+
+
+def service_address(world: World, service: Partner) -> str:
+    """Return an address at which a node that the harness plays answers a plain GET, as the service of a component."""
+    _, path, query, _ = world.stage.binding.spell_request("nodeQuery", {"node_id": service.node_id}, {})
+    return f"{world.stage.receiver.address}{path}?{urlencode(query)}"
 
 
 def dataset(world: World, slug: str, visibility: str, **fields: Any) -> dict[str, Any]:
@@ -136,7 +143,7 @@ def granted(world: World, partner: Partner, slug: str, dataset_id: str, **limits
     return issued if isinstance(issued, dict) else {}
 
 
-def use(  # noqa: PLR0917  who uses what, and how it is shown
+def use(
     world: World,
     step: str,
     partner: Partner,

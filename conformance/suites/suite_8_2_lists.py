@@ -49,9 +49,7 @@ def test_project_partner_view(world: World) -> None:
     world.fact("contract", partner.contract_id)
     world.answers(partner, "projectList", saying({"records": rows, "total": 7}))
     world.answers(partner, "projectQuery", saying(record))
-    world.own(
-        "list", "ownPartnerProjectList", {"contract_id": partner.contract_id, "page_num": 2, "page_size": 2}
-    )
+    world.own("list", "ownPartnerProjectList", {"contract_id": partner.contract_id, "page_num": 2, "page_size": 2})
     world.awaited("list-asked", partner, "projectList", {"contract_id": partner.contract_id})
     key = {"contract_id": partner.contract_id, "project_id": rows[1]["project_id"]}
     world.own("query", "ownPartnerProjectQuery", key)

@@ -1,4 +1,4 @@
-"""Projects that the target offers its partners: apply, decision, what follows from it, and how it ends (8.2.1-b ...)."""
+"""Projects that the target offers its partners: application, decision, what follows, and how it ends (8.2.1-b)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from conformance.suites import drafts
 
 @scenario()
 def test_project_offered(world: World) -> None:
-    """The target asks a partner to take part; the partner approves; a stranger tries to decide in its place (8.2.1-b)."""
+    """The target asks a partner to take part; a stranger tries to decide; the partner approves (8.2.1-b)."""
     partner, stranger = world.signed_partner(), world.signed_partner("stranger")
     body = drafts.project(world, "prj-offer")
     project_id = body["project_id"]

@@ -7,7 +7,7 @@ from typing import Any
 from conformance.harness.partner import raw, refusing, saying
 from conformance.harness.registry import scenario
 from conformance.harness.world import World
-from conformance.suites.material import BATCH, CURVE, component, needed
+from conformance.suites.material import BATCH, CURVE, component, needed, service_address
 
 PAGE = 500
 
@@ -49,8 +49,7 @@ def test_component_public(world: World) -> None:
     code = world.id("psi")
     first = world.fact("first", component(code, "1.0.0", developer))
     second = world.fact("second", component(code, "2.0.0", developer, title="求交第二版", engine="second-engine"))
-    second |= {"address": f"registry.example/{code}", "address_type": "IMAGE", "params": None}
-    del second["params"]
+    second |= {"address": f"registry.example/{code}", "address_type": "IMAGE"}
     hidden = world.fact("hidden", component(world.id("secret"), "1.0.0", developer, visibility="PRIVATE"))
     hidden["component_info"]["title"] = world.fact("hidden-title", f"内部组件 {world.id('title')}")
     for step, body in (("register", first), ("register-second", second), ("register-hidden", hidden)):
@@ -105,9 +104,9 @@ def test_component_validate(world: World) -> None:
     developer, code = world.id("dev"), world.id("psi")
     rate = {"name": "rate", "title": "比例", "type": "float", "optional": True, "validator": "[0,1]"}
     names = {"name": "names", "title": "名称", "type": "array", "optional": True}
-    narrow = {**BATCH, "validator": "[1,10]"}
+    wide = {**BATCH, "validator": "[1,100000]"}
     first = component(code, "1.0.0", developer, params=[CURVE, BATCH, rate, names])
-    second = component(code, "2.0.0", developer, params=[CURVE, narrow])
+    second = component(code, "2.0.0", developer, params=[CURVE, wide])
     needed(world.own("register", "ownComponentRegister", first))
     needed(world.own("register-second", "ownComponentRegister", second))
     cases: dict[str, dict[str, Any]] = {
@@ -126,7 +125,7 @@ def test_component_validate(world: World) -> None:
     }
     for step, params in cases.items():
         world.own(step, "ownComponentValidate", {"code": code, "version": "1.0.0", "params": params})
-    other = {"code": code, "version": "2.0.0", "params": {"batch": 64}}
+    other = {"code": code, "version": "2.0.0", "params": {"batch": 70000}}
     world.own("other-version", "ownComponentValidate", other)
     nobody = {"code": code, "version": "9.9.9", "params": {"batch": 64}}
     world.own("no-such-component", "ownComponentValidate", nobody, breaks="nobody registered it")
@@ -137,7 +136,7 @@ def test_component_health(world: World) -> None:
     """The service of a component answers, breaks and recovers; another's was never there (8.6.3-b)."""
     service = world.partner("service")
     developer, code = world.id("dev"), world.id("psi")
-    address = world.service_address(service)
+    address = service_address(world, service)
     served = component(code, "1.0.0", developer, address=address)
     command = world.id("no-such-command")
     absent = component(code, "2.0.0", developer, address=command, address_type="COMMAND")

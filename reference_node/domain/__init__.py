@@ -34,7 +34,7 @@ class Role(StrEnum):
     APPROVER = "APPROVER"
 
 
-class RuleBroken(Exception):  # noqa: N818 - a refusal, not a breakdown
+class RuleBroken(Exception):
     """A rule forbids what was asked; `name` is a name of the error catalogue."""
 
     def __init__(self, name: str, pointer: str | None = None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -147,7 +148,8 @@ def _serve(node: Node, route: Route) -> flask.Response:
             session.commit()
         except BaseException as failure:
             session.rollback()
-            if caller is not None and getattr(failure, "name", None) != "NONCE_REPLAYED":
+            free = node.faults.on("nonce-free-after-refusal")
+            if caller is not None and not free and getattr(failure, "name", None) != "NONCE_REPLAYED":
                 _keep_nonce(node, session, caller)
             raise
     return _answer({"code": 0, "msg": "ok", "data": data}, 200, trace)
@@ -259,8 +261,11 @@ def _failed(node: Node, failure: Exception) -> flask.Response:
     if refusal.name == "INTERNAL":
         log.error("handler failed", trace_id=trace, node_id=node.node_id, path=request.path, exc_info=failure)
         refusal.extra["trace_id"] = trace
+    elif refusal.name == "BODY_NOT_JSON":
+        if node.faults.on("bad-json-breaks-handler"):
+            refusal = Refusal("INTERNAL", trace_id=trace)
         if node.faults.on("stack-trace-in-error"):
-            refusal.extra["trace"] = _stack(failure)
+            refusal.extra["trace"] = traceback.format_exception(failure)
     elif refusal.name == "STORE_UNAVAILABLE":
         log.warning("store unavailable", trace_id=trace, node_id=node.node_id, reason=str(failure))
     envelope = wire.refusal_envelope(refusal, request.headers.get("accept-language"))
@@ -292,9 +297,3 @@ def _as_refusal(failure: Exception) -> Refusal:
             return Refusal("STORE_UNAVAILABLE")
         case _:
             return Refusal("INTERNAL")
-
-
-def _stack(failure: Exception) -> list[str]:
-    import traceback
-
-    return traceback.format_exception(failure)

@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 
-class SecurityFailure(Exception):  # noqa: N818 - most of the tree are refusals, not breakdowns
+class SecurityFailure(Exception):
     """Base of every failure of this layer."""
 
     name: ClassVar[str] = "INTERNAL"

@@ -122,10 +122,10 @@ def admit(node: Node, session: Session, caller: Caller) -> None:
     """Record the nonce; a second use within the window is refused."""
     if node.faults.on("nonce-replay-accepted"):
         return
-    nonce = caller.nonce
+    source = "all" if node.faults.on("nonce-shared-between-sources") else caller.node_id
     try:
         session.connection().execute(
-            insert(NonceRow), {"source": caller.node_id, "nonce": nonce, "expires_at": caller.nonce_until}
+            insert(NonceRow), {"source": source, "nonce": caller.nonce, "expires_at": caller.nonce_until}
         )
     except IntegrityError:
         raise Refusal("NONCE_REPLAYED", pointer=signing.NONCE) from None
@@ -212,12 +212,11 @@ def _contract_in_force(node: Node, source: str, key: PublicKey) -> str | None:
             )
             .limit(1)
         ).first()
-    approved = row is not None and row.status == Status.APPROVED
-    if row is not None and approved and (row.expired_time > now or node.faults.on("expired-contract-accepted")):
+    if row is not None and row.status == Status.APPROVED and row.expired_time > now:
         return str(row.contract_id)
-    if node.faults.on("contract-state-not-checked"):
-        return None if row is None else str(row.contract_id)
-    expired = row is not None and (approved or row.end_reason == EndReason.EXPIRED)
+    expired = row is not None and (row.status == Status.APPROVED or row.end_reason == EndReason.EXPIRED)
+    if row is not None and node.faults.on("expired-contract-accepted" if expired else "contract-state-not-checked"):
+        return str(row.contract_id)
     raise Refusal("CONTRACT_EXPIRED" if expired else "CONTRACT_NOT_ACTIVE")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import delete, func, or_, select
 from sqlalchemy.orm import Session
 
-from reference_node.domain import Role, Status, contract
+from reference_node.domain import EndReason, Role, Status, contract
 from reference_node.domain.contract import Terms
 from reference_node.errors import Refusal
 from reference_node.node import Node
@@ -31,7 +31,8 @@ _PARTICULARS = ("name", "description", "inst_id", "institution", "system", "syst
 def receive_application(node: Node, session: Session, caller: Caller | None, body: Mapping[str, Any]) -> str:
     """Take an application (8.1.2-a); the same one again, while it is pending, has the same id."""
     applicant = body["node_id"]
-    if caller is not None and caller.node_id != applicant:
+    differs = caller is not None and caller.node_id != applicant
+    if differs and not node.faults.on("application-source-not-compared"):
         raise Refusal("REQUEST_INVALID", pointer="/node_id")
     key = acceptable_key(node, body)
     _refuse_takeover(node, session, applicant, key)
@@ -50,7 +51,7 @@ def receive_application(node: Node, session: Session, caller: Caller | None, bod
         partner_node_id=applicant,
         partner_address=body["address"],
         partner=particulars_of(body),
-        own_auth_type=key.auth_type.value,
+        own_auth_type="SHA256_ECDSA" if node.faults.on("national-suite-not-answered") else key.auth_type.value,
         application_digest=content,
         created_at=now,
         updated_at=now,
@@ -87,9 +88,12 @@ def adopt(
 ) -> None:
     """Move this node's own application to what the partner decided."""
     now = node.now()
-    terms = row.terms
+    terms = confirmable(node, row.terms)
     if node.faults.on("decision-overturned"):
         terms = replace(terms, status=Status.APPLIED, end_reason=None)
+    if node.faults.on("refused-confirm-half-kept"):
+        row.status = decision.value
+        session.commit()
     if node.faults.on("confirm-lengthens-period") and expired_time is not None:
         terms = replace(terms, expired_time=max(terms.expired_time, expired_time))
     if node.faults.on("rejection-taken-as-approval") and decision is Status.REJECTED and key is not None:
@@ -103,6 +107,13 @@ def adopt(
     row.updated_at = now
     if key is not None:
         register_key(session, row, key, now)
+
+
+def confirmable(node: Node, terms: Terms) -> Terms:
+    """Return the terms on which a decision is taken; only a fault gives an application more time than it asked for."""
+    if terms.end_reason is EndReason.EXPIRED and node.faults.on("late-confirm-accepted"):
+        return Terms(Status.APPLIED, node.now() + contract.YEAR_MS)
+    return terms
 
 
 def receive_cancellation(node: Node, session: Session, caller: Caller, contract_id: str) -> None:
@@ -222,7 +233,8 @@ def particulars_of(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def acceptable_key(node: Node, body: Mapping[str, Any]) -> PublicKey:
     """Return the key that a body presents, if this node takes its kind (9.2-f)."""
-    if body["auth_type"] not in node.config.auth_types:
+    refused = body["auth_type"] not in node.config.auth_types
+    if refused and not node.faults.on("unknown-suite-downgraded"):
         raise Refusal("CREDENTIAL_TYPE_UNSUPPORTED", pointer="/auth_type")
     return credentials.key(node.faults, body["auth_type"], body["auth_credential"])
 

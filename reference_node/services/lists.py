@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from reference_node.domain.search import Match, Window
 from reference_node.node import Node
-from reference_node.store.resources import Named, found_by, listing
+from reference_node.store.resources import found_by, listing
 
-R = TypeVar("R")
 Query = Mapping[str, Any]
 
 
@@ -24,7 +23,7 @@ class Listed:
     what: str
 
     def found(
-        self, node: Node, query: Query, column: InstrumentedAttribute[str], table: type[Named]
+        self, node: Node, query: Query, column: InstrumentedAttribute[str], table: Any
     ) -> ColumnElement[bool]:
         """Condition of the keyword in the request."""
         match = Match(query["match"])
@@ -39,8 +38,8 @@ class Listed:
         node: Node,
         session: Session,
         query: Query,
-        wanted: Select[tuple[R]],
-        to_json: Callable[[R], dict[str, Any]],
+        wanted: Select[Any],
+        to_json: Callable[[Any], dict[str, Any]],
     ) -> dict[str, Any]:
         """One page of an ordered selection, and the total of all pages."""
         number, size = query["page_num"], query["page_size"]

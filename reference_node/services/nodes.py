@@ -48,6 +48,8 @@ def answer_query(node: Node, session: Session, node_id: str) -> dict[str, Any]:
     if node_id != node.node_id and not node.faults.on("node-query-answers-for-others"):
         raise Refusal("RESOURCE_NOT_FOUND", pointer="/node_id")
     found = particulars(node, session)
+    if node.faults.on("auth-types-worst-first"):
+        found["auth_types"].reverse()
     if node.faults.on("node-query-without-address"):
         found["address"] = "http://node.invalid"
     return found
@@ -111,6 +113,9 @@ def receive_sync(node: Node, session: Session, caller: Caller, body: Mapping[str
     row = contracts.between(node, session, caller, body["contract_id"])
     if row.status != Status.APPROVED and not node.faults.on("sync-without-contract-accepted"):
         raise Refusal("CONTRACT_NOT_ACTIVE", pointer="/contract_id")
+    if node.faults.on("refused-sync-half-kept"):
+        row.partner_address = body["address"]
+        session.commit()
     key = contracts.acceptable_key(node, body)
     if node.faults.on("sync-ignored"):
         return

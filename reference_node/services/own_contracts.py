@@ -7,7 +7,7 @@ partner's callback is lost, its query operation makes it good (8.1.1-c), on dema
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import func, select
@@ -18,7 +18,7 @@ from reference_node.domain.contract import Terms
 from reference_node.errors import Refusal
 from reference_node.node import Node, log
 from reference_node.security.errors import NoCommonSuite, SecurityFailure
-from reference_node.security.suites import negotiate
+from reference_node.security.suites import AuthType, negotiate
 from reference_node.services import contracts, nodes
 from reference_node.store.contracts import ContractRow
 from reference_node.transport.partner import Peer
@@ -31,18 +31,15 @@ def apply(node: Node, session: Session, body: Mapping[str, Any], trace_id: str) 
     now = node.now()
     terms = contract.apply(body.get("expired_time"), now=now)
     partner = nodes.ask_partner(node, body["address"], body["node_id"], trace_id)
-    try:
-        suite = negotiate(node.config.auth_types, partner.get("auth_types") or [node.config.auth_type])
-    except NoCommonSuite:
-        raise Refusal("CREDENTIAL_TYPE_UNSUPPORTED", partner={"auth_types": partner.get("auth_types")}) from None
-    application = _application(node, session, suite.auth_type, terms.expired_time)
+    auth_type = _common_suite(node, partner.get("auth_types") or [node.config.auth_type])
+    application = _application(node, session, auth_type, terms.expired_time)
     session.commit()
     row = ContractRow(
         role=Role.APPLICANT.value,
         partner_node_id=body["node_id"],
         partner_address=body["address"],
         partner=contracts.particulars_of(partner),
-        own_auth_type=str(suite.auth_type),
+        own_auth_type=auth_type,
         created_at=now,
         updated_at=now,
         poll_at=now + node.config.poll_seconds * 1000,
@@ -65,8 +62,9 @@ def decide(node: Node, session: Session, body: Mapping[str, Any]) -> dict[str, A
     if row.is_applicant:
         raise Refusal("NOT_YOURS", pointer="/contract_id")
     decision = Status(body["status"])
-    terms = row.terms
-    row.terms = contract.confirm(terms, decision, expired_time=body.get("expired_time"), now=node.now())
+    row.terms = contract.confirm(
+        contracts.confirmable(node, row.terms), decision, expired_time=body.get("expired_time"), now=node.now()
+    )
     row.updated_at = node.now()
     message = {
         "contract_id": row.contract_id,
@@ -231,10 +229,23 @@ def _application(node: Node, session: Session, auth_type: str, expired_time: int
     own.pop("auth_types")
     return {
         **own,
-        "auth_type": str(auth_type),
+        "auth_type": auth_type,
         "auth_credential": node.identity.key(auth_type).public.pem,
         "expired_time": expired_time,
     }
+
+
+def _common_suite(node: Node, theirs: Sequence[str]) -> str:
+    """Return the auth_type to sign a contract with: SM2 with SM3 wherever both sides have it (9.2-f)."""
+    ours: Sequence[str] = node.config.auth_types
+    if node.faults.on("own-apply-prefers-foreign-suite"):
+        ours = [name for name in ours if name != AuthType.SM3_SM2]
+    try:
+        return str(negotiate(ours, theirs).auth_type)
+    except NoCommonSuite:
+        if node.faults.on("own-apply-without-common-suite"):
+            return node.config.auth_type
+        raise Refusal("CREDENTIAL_TYPE_UNSUPPORTED", partner={"auth_types": list(theirs)}) from None
 
 
 def _keep_application(session: Session, row: ContractRow) -> dict[str, Any]:

@@ -10,16 +10,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, CursorResult, ForeignKey, Index, String, and_, or_, select, update
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column, validates
 
 from reference_node.domain import EndReason, Role, Status
 from reference_node.domain.approval import Kind, Standing
 from reference_node.domain.permit import Limits, Permit, ScopeType
+from reference_node.domain.search import fold
 from reference_node.store.base import Base
 
 
 class ApprovalRow(Base):
-    """One approval as this end sees it."""
+    """One approval as this end sees it; `name` is the resource's, where known."""
 
     __tablename__ = "approvals"
 
@@ -30,6 +31,8 @@ class ApprovalRow(Base):
     partner_node_id: Mapped[str] = mapped_column(String(128))
     contract_id: Mapped[str] = mapped_column(String(128))
     resource_id: Mapped[str] = mapped_column(String(128))
+    name: Mapped[str] = mapped_column(String(128), default="")
+    folded: Mapped[str] = mapped_column(String(512), default="")
     status: Mapped[str] = mapped_column(String(16))
     end_reason: Mapped[str | None] = mapped_column(String(16))
     comment: Mapped[str | None] = mapped_column(String(1024))
@@ -45,6 +48,11 @@ class ApprovalRow(Base):
         Index("approvals_by_contract", "contract_id", "status"),
         Index("approvals_by_poll", "status", "role", "poll_at"),
     )
+
+    @validates("name")
+    def _fold(self, _key: str, name: str) -> str:
+        self.folded = fold(name)
+        return name
 
     @property
     def standing(self) -> Standing:

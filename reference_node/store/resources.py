@@ -6,7 +6,7 @@ Ids are unique; `seq` rises with creation, so that lists have one order (newest 
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import JSON, BigInteger, ColumnElement, Index, Select, String, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column, validates
@@ -14,7 +14,6 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
 from reference_node.domain.search import Match, Window, fold
 from reference_node.store.base import Base
 
-R = TypeVar("R")
 UNSPECIFIED = "UNSPECIFIED"
 
 
@@ -134,9 +133,9 @@ def found_by(
     keyword: str | None,
     match: Match,
     id_column: InstrumentedAttribute[str],
-    table: type[Named],
+    table: Any,
 ) -> ColumnElement[bool]:
-    """Condition of `domain.search.matches` over the id and the name."""
+    """Condition of `domain.search.matches` over the id and the name; `table` has `name` and `folded`."""
     if not keyword:
         return id_column.is_not(None)
     if match is Match.EXACT:
@@ -145,13 +144,13 @@ def found_by(
     return or_(func.lower(id_column).contains(wanted, autoescape=True), table.folded.contains(wanted, autoescape=True))
 
 
-def listing(session: Session, wanted: Select[tuple[R]], window: Window) -> tuple[list[R], int]:
+def listing(session: Session, wanted: Select[Any], window: Window) -> tuple[list[Any], int]:
     """Cut a page from an ordered selection, and count all of it."""
     total = session.scalar(select(func.count()).select_from(wanted.order_by(None).subquery())) or 0
     return list(session.scalars(wanted.offset(window.offset).limit(window.page_size))), total
 
 
-def counts(session: Session, wanted: Select[tuple[R]], column: InstrumentedAttribute[Any]) -> dict[str, int]:
+def counts(session: Session, wanted: Select[Any], column: InstrumentedAttribute[Any]) -> dict[str, int]:
     """How many records of a selection have each value of a column."""
     chosen = wanted.order_by(None).with_only_columns(column).subquery()
     value = chosen.c[0]

@@ -16,12 +16,15 @@ from sqlalchemy.orm import Session
 from reference_node.clock import Clock
 from reference_node.config import Config
 from reference_node.errors import Refusal
+from reference_node.faults import Faults
 from reference_node.store import Store
 from reference_node.store.contracts import ContractRow
 from reference_node.store.outbox import DeliveryState, OutboxRow
 from reference_node.transport.partner import Partner, Peer
 
 _AGAIN = frozenset({401, 408, 425, 429})  # refusals that may pass by themselves
+
+_EARLY_ATTEMPTS = 5
 
 
 class Outbox:
@@ -33,11 +36,12 @@ class Outbox:
     'DELIVERED'
     """
 
-    def __init__(self, store: Store, partner: Partner, clock: Clock, config: Config) -> None:
+    def __init__(self, store: Store, partner: Partner, clock: Clock, config: Config, faults: Faults) -> None:
         self._store = store
         self._partner = partner
         self._clock = clock
         self._config = config
+        self._faults = faults
 
     def put(self, session: Session, contract_id: str, operation: str, body: dict[str, Any]) -> OutboxRow:
         """Owe a delivery; it counts when the session commits."""
@@ -111,11 +115,14 @@ class Outbox:
         reason = refusal.extra.get("partner", {})
         status = reason.get("status", 500)
         words = f"{refusal.name} {reason.get('error') or ''}".strip()
-        if status < 500 and status not in _AGAIN:
+        # a 404 may be a partner that has not finished writing what this answers
+        young = status == 404 and row.attempts < _EARLY_ATTEMPTS
+        if status < 500 and status not in _AGAIN and not young:
             self._settle(row, DeliveryState.REFUSED, words)
             return True
         now = self._clock.now_ms()
-        if now - row.created_at > self._config.abandon_seconds * 1000:
+        late = now - row.created_at > self._config.abandon_seconds * 1000
+        if late or self._faults.on("deliveries-not-retried"):
             self._settle(row, DeliveryState.ABANDONED, words)
             return True
         wait = min(self._config.retry_limit_seconds, self._config.retry_seconds * 2 ** min(row.attempts - 1, 20))

@@ -26,9 +26,11 @@ from conformance.harness import engine, levels, verdict, waivers
 from conformance.harness.binding import load_binding
 from conformance.harness.errors import HarnessError, UsageError
 from conformance.harness.events import EventWriter, Run, read_events
+from conformance.harness.partner import STRAY
 from conformance.harness.profile import Profile, load_profile, parse_profile
 from conformance.harness.records import Transcript, Verdict
-from conformance.harness.verdict import ExitCode, Outcome
+from conformance.harness.verdict import ExitCode
+from conformance.harness.world import Stage
 from specs import Level
 
 app = typer.Typer(
@@ -154,9 +156,7 @@ def _fresh(out_dir: Path) -> Path:
     return events
 
 
-def _collect(
-    stage: engine.Stage, scheme: engine.Plan, jobs: int, writer: EventWriter
-) -> tuple[dict[str, Transcript], str]:
+def _collect(stage: Stage, scheme: engine.Plan, jobs: int, writer: EventWriter) -> tuple[dict[str, Transcript], str]:
     collector = engine.Collector(stage)
     first = collector.sign_of_life("first")
     if not first.accepted:
@@ -177,7 +177,7 @@ def _collect(
         engine.collect(collector, scheme.scenarios, jobs=jobs, progress=tell)
     collector.sign_of_life("last")
     collector.strays()
-    for name in (engine.SANITY, engine.STRAY):
+    for name in (engine.SANITY, STRAY):
         if name in collector.transcripts:
             writer.transcript(collector.transcripts[name])
     return collector.transcripts, ""
@@ -316,7 +316,7 @@ def node(  # noqa: PLR0913  the settings of a node
             lockout_seconds=lockout_seconds,
             faults=tuple(fault) if fault else None,
         )
-        serve(settings, ready=lambda line: sys.stdout.write(f"{json.dumps(line)}\n") and sys.stdout.flush())
+        serve(settings)
     except ConfigError as exc:
         raise _fail(UsageError(str(exc), hint=exc.hint), ExitCode.USAGE) from exc
 

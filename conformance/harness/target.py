@@ -61,7 +61,8 @@ class HttpTransport:
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 status = answer.status_code
         except (requests.RequestException, OSError) as exc:
-            raise Unanswered(f"{type(exc).__name__}: {exc}", hint=_remedy(exc, self._base)) from exc
+            kind = type(exc).__name__
+            raise Unanswered(f"no answer from {self._base} ({kind})", hint=_remedy(exc, self._base)) from exc
         if len(body) > MAX_ANSWER:
             raise Unanswered(f"the answer is longer than {MAX_ANSWER} bytes", hint="Answer in pages.")
         return Answer(status, headers, body)

@@ -339,7 +339,7 @@ class World:
         try:
             answer = self.stage.transport.send(request, self.profile.timings.answer_seconds)
         except Unanswered as exc:
-            failure = f"{exc} ({exc.hint})"
+            failure = f"{exc}. {exc.hint}"
         exchange = Exchange(
             id=f"{self.scenario}/{len(self._exchanges) + 1}",
             scenario=self.scenario,

@@ -23,6 +23,7 @@ from conformance.harness.registry import Scenario
 from conformance.harness.schema import Contract
 from conformance.harness.signing import KeyRing
 from conformance.harness.target import query_string
+from conformance.harness.world import Stage
 from reference_node.config import load_config
 from reference_node.identity import Identity
 from reference_node.node import Node
@@ -111,7 +112,7 @@ class InProcessOutbound:
     """Carries the node's own calls to the harness's receiver."""
 
     def __init__(self) -> None:
-        self.stage: engine.Stage | None = None
+        self.stage: Stage | None = None
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> OutboundAnswer:  # noqa: ARG002
         """Deliver one call."""

@@ -219,6 +219,11 @@ def line_of_all(trials: Sequence[Trial]) -> str:
     return f"{len(trials)} faults · {counts} · diagnostic resolution {resolution(trials):.2f}"
 
 
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the matrix."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -231,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.baseline:
         return 1 if ground.red else 0
     faults = choose(options.only, options.fault)
-    trials = run_matrix(faults, baseline=ground, tell=lambda trial: sys.stdout.write(line_of(trial) + "\n") and None)
+    trials = run_matrix(faults, baseline=ground, tell=lambda trial: _say(line_of(trial)))
     sys.stdout.write(line_of_all(trials) + "\n")
     return 0 if complete(trials, ground) else 1
 

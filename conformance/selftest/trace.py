@@ -23,7 +23,9 @@ Matrix = dict[str, dict[str, Any]]
 PATH = specs.folder() / "traceability.json"
 
 
-def join(requirements: Mapping[str, specs.Requirement], results: Iterable[CheckResult], trials: Iterable[Trial]) -> Matrix:
+def join(
+    requirements: Mapping[str, specs.Requirement], results: Iterable[CheckResult], trials: Iterable[Trial]
+) -> Matrix:
     """Join the rows of the standard with what a run of the unmutated node judged and with what killed each fault."""
     checks: dict[str, set[str]] = defaultdict(set)
     for result in results:
@@ -108,5 +110,7 @@ def write() -> list[str]:
 def show(tell: Callable[[str], None]) -> list[str]:
     """Print the committed matrix, a line for each requirement."""
     for name, row in committed().items():
-        tell(f"{name:12} {row['level']:6} {row['verified_by']:11} {len(row['checks'])} checks, {len(row['faults'])} faults")
+        tell(
+            f"{name:12} {row['level']:6} {row['verified_by']:11} {len(row['checks'])} checks, {len(row['faults'])} faults"
+        )
     return []

@@ -38,7 +38,7 @@ from conformance.harness.binding_model import (
     StatusRule,
 )
 from conformance.harness.errors import UsageError
-from conformance.harness.spelling import Names, Schema, SpellingFault, Wanted, build, data_schema
+from conformance.harness.spelling import Names, Schema, SpellingFault, Wanted, build, data_schema, paths_of
 from conformance.harness.strict import Table, read_toml, unknown
 from specs import Operation, errors, folder, operations
 
@@ -169,11 +169,12 @@ def _spelling(
     renames = {part: table.words(part) for part in Part}
     lacks = {part: table.texts(key, ()) for part, key in _WITHOUT.items()}
     names: dict[Part, Names] = {}
+    paths = {part: paths_of(document) if values else set() for part, document in documents.items()}
     for path in values:
-        if not any(_has(document, path) for document in documents.values()):
-            raise unknown(table.where, "field in values", path, ())
+        if not any(path in some for some in paths.values()):
+            raise unknown(table.where, "field in values", path, sorted(set().union(*paths.values())))
     for part, document in documents.items():
-        mine = {path: words for path, words in values.items() if _has(document, path)}
+        mine = {path: words for path, words in values.items() if path in paths[part]}
         if renames[part] or lacks[part] or mine or everywhere or values_everywhere:
             wanted = Wanted(renames[part], mine, lacks[part], everywhere, values_everywhere)
             built = _built(table, part, document, wanted, used)
@@ -195,14 +196,6 @@ def _built(table: Table, part: Part, document: Schema | None, wanted: Wanted, us
         if exc.word:
             raise unknown(f"{table.where} {part}", str(exc).removeprefix("unknown "), exc.word, exc.known) from exc
         raise table.fault(part, str(exc)) from exc
-
-
-def _has(document: Schema | None, path: str) -> bool:
-    try:
-        build(document, Wanted(without=(path,)), set())
-    except SpellingFault:
-        return False
-    return True
 
 
 def _path(table: Table, usual: str) -> str:

@@ -25,6 +25,7 @@ from urllib.parse import parse_qsl, quote
 from cryptography.hazmat.primitives import hashes
 
 from conformance.harness.keys import (
+    ALGS,
     AuthType,
     CredentialError,
     CredentialWrong,
@@ -39,6 +40,7 @@ from conformance.harness.keys import (
 from conformance.harness.sm2 import sm3
 
 __all__ = [
+    "ALGS",
     "AuthType",
     "CredentialError",
     "CredentialWrong",

@@ -117,6 +117,14 @@ def build(schema: Schema | None, wanted: Wanted, used: set[str]) -> Names | None
     return names if names.changes else None
 
 
+def paths_of(schema: Schema | None) -> set[str]:
+    """Return the path of every field of a schema."""
+    paths: set[str] = set()
+    root = schema or {}
+    _names([root], root.get("$defs", {}), Wanted(), "", (), paths, set())
+    return paths
+
+
 def data_schema(envelope: Schema | None) -> Schema | None:
     """Return the schema of what stands under `data` in an answer."""
     if envelope is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -170,14 +171,14 @@ def test_a_binding_file_counts_from_the_profile() -> None:
     assert profile.public()["target"]["binding"] == "ours.toml"
 
 
+def several(kind: type[StrEnum]) -> st.SearchStrategy[list[str]]:
+    """Lists of different words of an enumeration, as TOML has them."""
+    return st.lists(st.sampled_from([str(word) for word in kind]), min_size=1, unique=True)
+
+
 some = st.integers(1, 100)
 capabilities = st.fixed_dictionaries(
-    {},
-    optional={
-        "protocols": st.lists(st.sampled_from(list(Protocol)), min_size=1, unique=True).map(lambda row: [*map(str, row)]),
-        "roles": st.lists(st.sampled_from(list(Role)), min_size=1, unique=True).map(lambda row: [*map(str, row)]),
-        "auth_types": st.lists(st.sampled_from(list(AuthType)), min_size=1, unique=True).map(lambda row: [*map(str, row)]),
-    },
+    {}, optional={"protocols": several(Protocol), "roles": several(Role), "auth_types": several(AuthType)}
 )
 timings = st.fixed_dictionaries({}, optional={"lockout_threshold": some, "answer_seconds": st.floats(0.1, 3600)})
 

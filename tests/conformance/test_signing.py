@@ -41,10 +41,12 @@ queries = st.lists(st.tuples(texts, texts), max_size=4)
 
 
 def public(name: str) -> signing.PublicKey:
+    """Return a public key of the vectors."""
     return signing.PublicKey.from_credential(KEYS[name]["auth_type"], KEYS[name]["public_key"])
 
 
 def judged(key: str, request: dict[str, Any]) -> list[str]:
+    """Return what is wrong with a request of the vectors."""
     query = signing.decode_query(request["query"])
     body = request["body"].encode()
     return signing.problems(public(key), request["method"], request["path"], query, request["headers"], body)
@@ -243,7 +245,9 @@ def test_a_sm2_pem_survives_the_round_trip() -> None:
 
 @pytest.mark.parametrize("auth_type", list(signing.AuthType))
 @settings(max_examples=25, deadline=None)
-@given(method=st.sampled_from(["GET", "POST"]), query=queries, body=st.binary(max_size=64), nonce=tokens, permits=tokens)
+@given(
+    method=st.sampled_from(["GET", "POST"]), query=queries, body=st.binary(max_size=64), nonce=tokens, permits=tokens
+)
 def test_signed_requests_have_no_problem(
     auth_type: str, method: str, query: list[tuple[str, str]], body: bytes, nonce: str, permits: str
 ) -> None:
@@ -264,11 +268,13 @@ HEADERS = {"source": "a", "target": "b", "nonce": "n" * 16, "timestamp_ms": 5, "
 
 @pytest.fixture
 def signed() -> tuple[signing.Key, dict[str, str]]:
+    """Return a key and the headers of a request that it signed."""
     key = signing.key_ring().key("SM3_SM2", "signed")
     return key, signing.signed_headers(key, "POST", "/p", [("q", "1")], b"{}", token_set="a/1/b", **HEADERS)
 
 
 def found(key: signing.Key, headers: dict[str, str], **other: Any) -> list[str]:
+    """Return what is wrong with that request after a change."""
     request = {"method": "POST", "path": "/p", "query": [("q", "1")], "body": b"{}"} | other
     return signing.problems(key.public, headers=headers, **request)
 

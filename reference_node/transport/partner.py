@@ -77,6 +77,13 @@ class Partner:
                 return _data(operation, answer)
         raise AssertionError("attempts is at least 1")
 
+    def reaches(self, url: str) -> bool:
+        """Tell whether a service answers at an address, whatever it says short of an error of its own."""
+        try:
+            return self._outbound.send("GET", url, {}, b"", self._config.timeout_seconds).status < 500
+        except Unreachable:
+            return False
+
     def _send(
         self,
         operation: specs.Operation,

@@ -1,0 +1,69 @@
+"""The switchboard and its lists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import reference_node
+import specs
+from reference_node.errors import ConfigError
+from reference_node.faults import Faults, declared
+from tests.reference_node.pair import nodes, sign_contract
+
+ROOM = Path(reference_node.__file__).parent
+_PLACE = re.compile(r'faults\.on\(\s*"([a-z0-9-]+)"')
+
+
+def test_every_fault_has_a_place_in_the_code() -> None:
+    """A row without a place would be a fault that proves nothing."""
+    code = "".join(path.read_text("utf-8") for path in ROOM.rglob("*.py"))
+    assert [name for name in declared() if f'"{name}"' not in code] == []
+
+
+def test_every_place_in_the_code_is_declared() -> None:
+    """A name without a row could never be switched on."""
+    asked = {name for path in ROOM.rglob("*.py") for name in _PLACE.findall(path.read_text("utf-8"))}
+    assert asked - set(declared()) == set()
+
+
+def test_rows_name_requirements_of_the_standard_and_findings_once() -> None:
+    """A fault refutes a requirement that exists, and its finding stands for no other fault."""
+    requirements = set(specs.load_requirements())
+    findings = [fault.finding for fault in declared().values()]
+    assert {fault.requirement for fault in declared().values()} <= requirements
+    assert len(findings) == len(set(findings))
+
+
+def test_an_unknown_fault_is_refused_with_the_one_that_was_meant() -> None:
+    """A typing error does not start a node without the defect."""
+    with pytest.raises(ConfigError, match="cancel-after-confrim") as caught:
+        Faults(["cancel-after-confrim"])
+    assert "cancel-after-confirm" in caught.value.hint
+
+
+def test_a_fault_counts_its_hits_and_tells_of_them() -> None:
+    """Whether a defect was reached can be read from outside, whether it is on or not."""
+    told: list[int] = []
+    board = Faults(["cancel-after-confirm"], lambda hits: told.append(hits["cancel-after-confirm"]))
+    seen: list[str] = []
+    board.observe(seen.append)
+    assert [board.on("cancel-after-confirm"), board.on("cancel-ignored"), board.on("cancel-after-confirm")] == [
+        True,
+        False,
+        True,
+    ]
+    assert (board.hits, told, len(seen)) == ({"cancel-after-confirm": 2}, [1, 2], 3)
+    assert not Faults()
+
+
+def test_a_fault_is_of_one_node_and_does_what_it_says() -> None:
+    """Two nodes of one process do not share defects."""
+    with nodes("node-a", "node-b", faults={"node-b": ["cancel-after-confirm"]}) as (a, b):
+        contract_id = sign_contract(a, b)
+        assert b.signed("contractCancel", a.as_stranger(), contract_id=contract_id).code == 0
+        assert a.signed("contractCancel", b.as_stranger(), contract_id=contract_id).error == "NOT_YOURS"
+        assert b.contract(contract_id)["status"] == "TERMINATED"
+        assert (b.node.faults.hits["cancel-after-confirm"], dict(a.node.faults.hits)) == (1, {})
+        assert a.contract(contract_id)["status"] == "APPROVED"

@@ -80,12 +80,14 @@ class PublicKey:
     _matches: Callable[[bytes, bytes], bool] = field(repr=False, compare=False)
 
     @classmethod
-    def from_credential(cls, auth_type: str, pem: str) -> Self:
-        """Read `auth_credential`; CredentialWrong where the suite does not allow the key."""
-        if auth_type not in set(AuthType):
-            raise CredentialWrong(f"auth_type {auth_type!r} is none of {', '.join(AuthType)}")
+    def from_credential(cls, auth_type: object, pem: object) -> Self:
+        """Read `auth_credential`, whatever a target put there; CredentialWrong where the suite does not allow it."""
+        if not isinstance(auth_type, str) or auth_type not in set(AuthType):
+            raise CredentialWrong(f"auth_type {auth_type!r:.60} is none of {', '.join(AuthType)}")
+        if not isinstance(pem, str):
+            raise CredentialWrong(f"auth_credential is no string but {pem!r:.60}")
         kind = AuthType(auth_type)
-        return cls(auth_type, ALGS[kind], _READERS[kind](pem))
+        return cls(kind, ALGS[kind], _READERS[kind](pem))
 
     def verify(self, message: bytes, signature: bytes) -> None:
         """Return nothing when the signature is right; SignatureWrong otherwise, however malformed it is."""

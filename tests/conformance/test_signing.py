@@ -226,11 +226,26 @@ def test_a_credential_of_another_suite_is_refused(auth_type: str) -> None:
 
 @pytest.mark.parametrize(
     "pem",
-    ["", "x", "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END X"],
+    [
+        "",
+        "x",
+        "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----",
+        "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END X",
+        "-----BEGIN PUBLIC KEY-----\né\ud800\n-----END PUBLIC KEY-----",
+    ],
 )
 @pytest.mark.parametrize("auth_type", list(signing.AuthType))
 def test_a_malformed_credential_is_refused(auth_type: str, pem: str) -> None:
     """Text that is no PEM of a key raises CredentialWrong and nothing else."""
+    with pytest.raises(signing.CredentialWrong):
+        signing.PublicKey.from_credential(auth_type, pem)
+
+
+@pytest.mark.parametrize(
+    ("auth_type", "pem"), [(None, "x"), (["SM3_SM2"], "x"), ("SM3_SM2", None), ("SM3_SM2", {}), ("SM3_SM2", "\ud800é")]
+)
+def test_a_credential_of_any_type_is_refused_without_a_crash(auth_type: object, pem: object) -> None:
+    """What a target sends may be anything; it is a wrong credential and no error of the harness."""
     with pytest.raises(signing.CredentialWrong):
         signing.PublicKey.from_credential(auth_type, pem)
 

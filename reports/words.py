@@ -23,6 +23,7 @@ from specs import Text
 
 LANGUAGES = ("zh", "en")
 _SHORT = 160
+_STOPPED = re.compile(r"(?P<kind>\w+)(?: at (?P<step>\S+))?: (?P<message>.+)", re.DOTALL)
 
 
 @cache
@@ -72,8 +73,14 @@ def sentence(name: str) -> str:
 
 
 def reason(recorded: str) -> Text:
-    """Return the words of a reason: a known code is translated, a free text is shown as it was recorded."""
-    return find(f"reason.{recorded}") or Text(recorded, recorded)
+    """Return the words of a reason: a known code or kind of stop is translated, free text stays as recorded."""
+    known = find(f"reason.{recorded}")
+    stopped = _STOPPED.fullmatch(recorded)
+    kind = find(f"stop.{stopped['kind']}") if stopped else None
+    if known is not None or stopped is None or kind is None:
+        return known or Text(recorded, recorded)
+    rest = f" ({stopped['step']}): {stopped['message']}" if stopped["step"] else f": {stopped['message']}"
+    return Text(kind.zh + rest, kind.en + rest)
 
 
 def value(item: Any) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hypothesis import strategies as st
+
 from conformance.harness.events import EventWriter, Run, read_events, write_results
 from conformance.harness.records import (
     Answer,
@@ -143,3 +145,57 @@ def large(folder: Path, exchanges: int = 1500) -> Path:
         other = verdict if stopped else Verdict.PASS
         checks.append(check(row.id, other, **{**options, "check": "answers_follow_the_interface"}))
     return record(folder / "events.jsonl", told, checks, judged(checks))
+
+
+def in_memory(*checks: CheckResult, transcripts: Iterable[Transcript] = (), **footer: Any) -> Run:
+    """Return an intact run that was never in a file, so that it can hold what no file can."""
+    rows = judged(checks)
+    outcome = {level.value: of_run(rows, level).value for level in LEVELS}
+    return Run(
+        header=dict(HEADER),
+        transcripts={item.scenario: item for item in transcripts},
+        checks=list(checks),
+        requirements=[row.to_json() for row in rows],
+        footer={"outcome": outcome, "assurance": ASSURANCE, **footer},
+    )
+
+
+def cut(path: Path) -> Run:
+    """Read the run back without its footer."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    short = path.with_name("truncated.jsonl")
+    short.write_text("".join(lines[:-1]), encoding="utf-8")
+    return read_events(short)
+
+
+def changed(path: Path) -> Run:
+    """Read the run back after somebody turned its failures into passes."""
+    text = path.read_text(encoding="utf-8").replace('"verdict":"fail"', '"verdict":"pass"')
+    other = path.with_name("changed.jsonl")
+    other.write_text(text, encoding="utf-8")
+    return read_events(other)
+
+
+_TEXT = st.text(max_size=20)
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | _TEXT, lambda inner: st.lists(inner, max_size=3), max_leaves=4
+)
+_FINDINGS = st.builds(
+    Finding, code=st.sampled_from(["A_CODE", "REFUSED_FOR_ANOTHER_REASON"]), pointer=_TEXT, expected=_JSON, actual=_JSON
+)
+
+
+@st.composite
+def results(draw: st.DrawFn) -> list[CheckResult]:
+    """Draw what checks say: findings come with the verdicts that have them."""
+    names = st.sampled_from([row.id for row in tested()[:12]])
+    rows = []
+    for number, (requirement, verdict) in enumerate(
+        draw(st.lists(st.tuples(names, st.sampled_from(Verdict)), max_size=8))
+    ):
+        bad = verdict in (Verdict.FAIL, Verdict.WARN)
+        found = draw(st.lists(_FINDINGS, min_size=1, max_size=2)) if bad else []
+        rows.append(
+            check(requirement, verdict, *found, check=f"proposition_{number}", reason="" if bad else draw(_TEXT))
+        )
+    return rows

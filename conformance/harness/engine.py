@@ -135,11 +135,12 @@ def _matches(requirement: str, only: Sequence[str]) -> bool:
     return any(requirement == part or requirement.startswith((f"{part}.", f"{part}-")) for part in only)
 
 
-def stage(  # noqa: PLR0913  the seams of a run
+def stage(
     profile: Profile,
     binding: Binding,
     *,
     transport: Transport | None = None,
+    peer: Transport | None = None,
     clock: Clock | None = None,
     record: Callable[[Exchange], None] = lambda _exchange: None,
     contract: Contract | None = None,
@@ -164,6 +165,7 @@ def stage(  # noqa: PLR0913  the seams of a run
         contract=contract or Contract(),
         keyring=keyring or KeyRing(),
         record=record,
+        peer=peer or (HttpTransport(profile.peer.url) if profile.peer else None),
     )
 
 
@@ -196,7 +198,7 @@ def unreachable(scenarios: Iterable[Scenario], told: Told) -> dict[str, Transcri
 # --- judging --------------------------------------------------------------------------------------------------------
 
 
-def conclude(  # noqa: PLR0913  everything that a verdict depends on is an argument
+def conclude(
     transcripts: Mapping[str, Transcript],
     checks: Sequence[Check],
     profile: Profile,

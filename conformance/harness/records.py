@@ -21,6 +21,7 @@ class Direction(StrEnum):
 
     TO_TARGET = "to_target"
     TO_PARTNER = "to_partner"
+    TO_PEER = "to_peer"
 
 
 class Verdict(StrEnum):

@@ -42,7 +42,8 @@ class Tamper:
 
     `before` headers are signed as they stand; `after` headers, `body`, `query`, `method` and `path` are put in place
     once the request has been signed, which was made for `signed_method` and `signed_path` where they are given and
-    does not cover the component `uncovered`. `leave_out` drops headers last.
+    does not cover the component `uncovered`; `label` is the algorithm that the signature is said to be of. `leave_out`
+    drops headers last.
     """
 
     leave_out: tuple[str, ...] = ()
@@ -55,6 +56,7 @@ class Tamper:
     signed_method: str = ""
     signed_path: str = ""
     uncovered: str = ""
+    label: str = ""
     nonce: str = ""
     offset_ms: int = 0
     source: str = ""
@@ -126,6 +128,7 @@ class Stage:
     contract: Contract
     keyring: signing.KeyRing
     record: Callable[[Exchange], None]
+    peer: Transport | None = None
 
 
 class World:
@@ -236,6 +239,8 @@ class World:
             )
         if bend.unsigned or not self.stage.binding.signed(operation):
             headers.pop("x-auth-sign", None)
+        if bend.label and "x-auth-sign" in headers:
+            headers["x-auth-sign"] = headers["x-auth-sign"].replace(f'"{partner.key.alg}"', f'"{bend.label}"')
         headers |= bend.after
         for name in bend.leave_out:
             headers.pop(name, None)
@@ -269,6 +274,20 @@ class World:
         if shown:
             headers["authorization"] = f"Bearer {shown}"
         return self._send(step, operation, Request(method, path, query, headers, body), "", breaks)
+
+    def peer(self, step: str, operation: str, data: Mapping[str, Any] | None = None) -> Told:
+        """Call an own-side operation of the vendor's second node, as its operator."""
+        declared = self.profile.peer
+        if declared is None or declared.operator is None or self.stage.peer is None:
+            raise NotOffered("profile: there is no [peer] with an operator token")
+        self._offered(operation)
+        method, path, query, body = self._spelled(operation, data or {}, None)
+        headers = {"authorization": f"Bearer {declared.operator.reveal()}"}
+        if method != "GET":
+            headers["content-type"] = "application/json"
+        self.current = step
+        request = Request(method, path, query, headers, body)
+        return self._exchange(step, operation, request, declared.node_id, "", to_peer=True)
 
     def awaited(
         self, step: str, partner: Partner, operation: str, where: Mapping[str, Any], *, within: float = 0.0
@@ -331,20 +350,23 @@ class World:
             self._alive(step)
         return told
 
-    def _exchange(self, step: str, operation: str, request: Request, partner: str, breaks: str) -> Told:
+    def _exchange(
+        self, step: str, operation: str, request: Request, partner: str, breaks: str, *, to_peer: bool = False
+    ) -> Told:
         at_ms = self.now_ms()
         started = time.perf_counter()
         answer: Answer | None = None
         failure = ""
         try:
-            answer = self.stage.transport.send(request, self.profile.timings.answer_seconds)
+            transport = self.stage.peer if to_peer and self.stage.peer else self.stage.transport
+            answer = transport.send(request, self.profile.timings.answer_seconds)
         except Unanswered as exc:
             failure = f"{exc}. {exc.hint}"
         exchange = Exchange(
             id=f"{self.scenario}/{len(self._exchanges) + 1}",
             scenario=self.scenario,
             step=step,
-            direction=Direction.TO_TARGET,
+            direction=Direction.TO_PEER if to_peer else Direction.TO_TARGET,
             operation=operation,
             partner=partner,
             request=request,

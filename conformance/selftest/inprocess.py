@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from flask import Flask
-from reference_node.app import create_app, node_of
 
 from conformance.harness import engine
 from conformance.harness.binding import load_binding
@@ -22,8 +21,9 @@ from conformance.harness.records import Answer, Request, Transcript
 from conformance.harness.registry import Scenario
 from conformance.harness.schema import Contract
 from conformance.harness.signing import KeyRing
-from conformance.harness.target import query_string
+from conformance.harness.target import Transport, query_string
 from conformance.harness.world import Stage
+from reference_node.app import create_app, node_of
 from reference_node.config import load_config
 from reference_node.identity import Identity
 from reference_node.node import Node
@@ -31,6 +31,8 @@ from reference_node.transport.outbound import OutboundAnswer
 
 NODE_ID = "node-under-test"
 URL = "http://target.test"
+PEER_ID = "node-peer"
+PEER_URL = "http://peer.test"
 TOKEN = "operator-token-of-the-lab"  # noqa: S105  lives as long as the process
 LOCKOUT_SECONDS = 2
 START_MS = 1_800_000_000_000
@@ -108,21 +110,43 @@ def _environ(request: Request) -> dict[str, Any]:
     return environ
 
 
-class InProcessOutbound:
-    """Carries the node's own calls to the harness's receiver."""
+class Network:
+    """Carries what a node sends: to the other node, or to the harness's receiver."""
 
     def __init__(self) -> None:
         self.stage: Stage | None = None
+        self.nodes: dict[str, Transport] = {}
 
-    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> OutboundAnswer:  # noqa: ARG002
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> OutboundAnswer:
         """Deliver one call."""
         if self.stage is None:
             raise RuntimeError("the stage is not set")
         parts = urlsplit(url)
         query = tuple(parse_qsl(parts.query, keep_blank_values=True))
         lower = {name.lower(): value for name, value in headers.items()}
-        answer = self.stage.receiver.handle(Request(method, quote(parts.path, safe="/%"), query, lower, body))
+        request = Request(method, quote(parts.path, safe="/%"), query, lower, body)
+        node = self.nodes.get(f"{parts.scheme}://{parts.netloc}")
+        answer = node.send(request, timeout) if node else self.stage.receiver.handle(request)
         return OutboundAnswer(answer.status, answer.headers, answer.body)
+
+
+class SecondNode:
+    """The healthy peer of the node under test, built when it is first called."""
+
+    def __init__(self, clock: SteppedClock, network: Network) -> None:
+        self._clock = clock
+        self._network = network
+        self._transport: Transport | None = None
+
+    def send(self, request: Request, timeout: float) -> Answer:
+        """Send one request to the peer."""
+        if self._transport is None:
+            config = load_config(None, node_id=PEER_ID, address=PEER_URL, background=False)
+            identity = Identity(operator_token=TOKEN)
+            self._transport = InProcessTransport(
+                create_app(config, clock=self._clock, outbound=self._network, identity=identity)
+            )
+        return self._transport.send(request, timeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +174,7 @@ def demo_profile() -> Profile:
         {
             "target": {"name": "reference node", "url": URL, "node_id": NODE_ID},
             "operator": {"token": TOKEN},
+            "peer": {"url": PEER_URL, "node_id": PEER_ID, "token": TOKEN},
             "timings": {"lockout_seconds": LOCKOUT_SECONDS, "callback_seconds": 2.0},
         },
         "in process",
@@ -165,7 +190,8 @@ def lab(faults: Sequence[str] = ()) -> Lab:
     if not _CONTRACT:
         _CONTRACT.append(Contract())
     clock = SteppedClock()
-    outbound = InProcessOutbound()
+    network = Network()
+    peer = SecondNode(clock, network)
     profile = demo_profile()
     config = load_config(
         None,
@@ -176,17 +202,19 @@ def lab(faults: Sequence[str] = ()) -> Lab:
         faults=tuple(faults),
     )
     identity = Identity(operator_token=TOKEN)
-    app = create_app(config, clock=clock, outbound=outbound, identity=identity)
+    app = create_app(config, clock=clock, outbound=network, identity=identity)
     node = node_of(app)
     clock.node = node
     current = engine.stage(
         profile,
         load_binding("reference"),
         transport=InProcessTransport(app),
+        peer=peer,
         clock=clock,
         contract=_CONTRACT[0],
         keyring=_KEYS,
     )
     current.receiver.address = "http://partner.test"
-    outbound.stage = current
+    network.stage = current
+    network.nodes = {URL: current.transport, PEER_URL: peer}
     return Lab(node, engine.Collector(current))

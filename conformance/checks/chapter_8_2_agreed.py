@@ -1,0 +1,367 @@
+"""Checks of 8.2.1-b: a project that one node has and another is asked to join, from application to end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conformance.checks.readings import FIELDS, GONE, NOT_A_PARTY, carries_fields, permit_names, same_fields
+from conformance.harness import expect
+from conformance.harness.records import Finding
+from conformance.harness.registry import check
+from conformance.harness.story import MISSING, Story
+
+# --- 8.2.1-b: the target applies ------------------------------------------------------------------------------------
+
+
+@check("8.2.1-b", "project_offered", "PROJECT_OFFER_NOT_SENT")
+def project_offer_reaches_the_partner_under_the_audit_id_told(story: Story) -> Iterator[Finding]:
+    """The operator learns an audit id, and the partner receives the application under that very id."""
+    yield from expect.accepted(story, "offer", "PROJECT_OFFER_NOT_SENT")
+    yield from expect.called(story, "arrives", "PROJECT_OFFER_NOT_SENT")
+    if story.happened("arrives"):
+        audit_id = story.step("offer").get("/audit_id")
+        yield from expect.carried(story, "arrives", "/audit_id", audit_id, "PROJECT_OFFER_NOT_SENT")
+        contract_id = story.step("offer").got("/contract_id")
+        yield from expect.carried(story, "arrives", "/contract_id", contract_id, "PROJECT_OFFER_NOT_SENT")
+
+
+@check("8.2.1-b", "project_offered", "PROJECT_OFFER_CONTENT_WRONG")
+def project_offer_carries_the_project_as_it_is(story: Story) -> Iterator[Finding]:
+    """Id, name, description and type arrive as the operator wrote them."""
+    created = story.step("create")
+    for field in ("project_id", *FIELDS):
+        yield from expect.carried(
+            story, "arrives", f"/{field}", created.got(f"/{field}"), "PROJECT_OFFER_CONTENT_WRONG"
+        )
+
+
+@check("8.2.1-b", "project_offered", "PROJECT_OFFER_PERIOD_LOST")
+def project_offer_carries_the_period_asked_for(story: Story) -> Iterator[Finding]:
+    """The end of the period that the operator asks for arrives with the application."""
+    limit = story.step("offer").got("/time_limit")
+    yield from expect.carried(story, "arrives", "/time_limit", limit, "PROJECT_OFFER_PERIOD_LOST")
+
+
+@check("8.2.1-b", "project_offered", "PROJECT_OFFER_OF_UNKNOWN_TAKEN")
+def project_that_does_not_exist_cannot_be_offered(story: Story) -> Iterator[Finding]:
+    """An application for an unknown project is refused."""
+    code = "PROJECT_OFFER_OF_UNKNOWN_TAKEN"
+    yield from expect.refused(story, "offer-unknown", code, "RESOURCE_NOT_FOUND", twin="offer")
+
+
+@check("8.2.1-b", "project_offered", "PROJECT_OFFER_DECIDED_EARLY")
+def project_offer_is_pending_until_the_partner_decides(story: Story) -> Iterator[Finding]:
+    """Before the partner has decided, the application stands as APPLIED with this node as the applicant."""
+    yield from expect.shows(story, "offer", "/status", "APPLIED", "PROJECT_OFFER_DECIDED_EARLY")
+    for field, value in (("status", "APPLIED"), ("role", "APPLICANT"), ("kind", "PROJECT")):
+        yield from expect.shows(story, "pending", f"/{field}", value, "PROJECT_OFFER_DECIDED_EARLY")
+
+
+@check("8.2.1-b", "project_offered", "PROJECT_DECIDED_BY_STRANGER")
+def project_offer_cannot_be_decided_by_a_stranger(story: Story) -> Iterator[Finding]:
+    """Only the node that was asked can decide; the application stays pending."""
+    code = "PROJECT_DECIDED_BY_STRANGER"
+    yield from expect.refused(story, "confirm-by-stranger", code, *NOT_A_PARTY, twin="confirm")
+    yield from expect.shows(story, "still-pending", "/status", "APPLIED", code)
+
+
+@check("8.2.1-b", "project_offered", "PROJECT_APPROVAL_NOT_TAKEN")
+def project_offer_is_approved_once_the_partner_says_so(story: Story) -> Iterator[Finding]:
+    """The partner's confirmation alone makes the application APPROVED."""
+    yield from expect.accepted(story, "confirm", "PROJECT_APPROVAL_NOT_TAKEN")
+    yield from expect.shows(story, "approved", "/status", "APPROVED", "PROJECT_APPROVAL_NOT_TAKEN")
+
+
+@check("8.2.1-b", "project_offered", "PROJECT_PERMIT_NOT_KEPT")
+def project_permit_of_the_partner_is_kept(story: Story) -> Iterator[Finding]:
+    """The permit that came with the approval is the one that the node holds."""
+    token = story.step("confirm").got("/resource_permit/token")
+    yield from expect.shows(story, "approved", "/resource_permit/token", token, "PROJECT_PERMIT_NOT_KEPT")
+
+
+@check("8.2.1-b", "project_offered", "PROJECT_CONFIRMATION_NOT_REPEATABLE")
+def project_confirmation_may_arrive_twice(story: Story) -> Iterator[Finding]:
+    """A repeated confirmation is accepted and changes nothing: partners retry."""
+    yield from expect.accepted(story, "confirm-again", "PROJECT_CONFIRMATION_NOT_REPEATABLE")
+    for place in ("/status", "/resource_permit/token"):
+        yield from expect.unchanged(story, "approved", "after-again", "PROJECT_CONFIRMATION_NOT_REPEATABLE", place)
+
+
+@check("8.2.1-b", "project_offered", "PROJECT_CONFIRMATION_CONTRADICTED")
+def project_confirmation_cannot_be_contradicted(story: Story) -> Iterator[Finding]:
+    """A second confirmation that says the opposite is refused and changes nothing."""
+    code = "PROJECT_CONFIRMATION_CONTRADICTED"
+    yield from expect.refused(story, "contradict", code, "AUDIT_NOT_PENDING", twin="confirm")
+    yield from expect.unchanged(story, "after-again", "after-contradict", code, "/status")
+
+
+@check("8.2.1-b", "project_offered", "PROJECT_OFFER_WITHDRAWN_LATE")
+def project_offer_cannot_be_withdrawn_once_decided(story: Story) -> Iterator[Finding]:
+    """The operator's withdrawal of a decided application is refused and changes nothing."""
+    code = "PROJECT_OFFER_WITHDRAWN_LATE"
+    yield from expect.refused(story, "cancel-late", code, "AUDIT_NOT_PENDING", twin="confirm")
+    yield from expect.unchanged(story, "after-contradict", "after-cancel-late", code, "/status")
+
+
+@check("8.2.1-b", "project_offer_declined", "PROJECT_REJECTION_NOT_TAKEN")
+def project_offer_is_rejected_once_the_partner_says_so(story: Story) -> Iterator[Finding]:
+    """The partner's rejection ends the application, and its reason is kept."""
+    yield from expect.accepted(story, "reject", "PROJECT_REJECTION_NOT_TAKEN")
+    yield from expect.shows(story, "rejected", "/status", "REJECTED", "PROJECT_REJECTION_NOT_TAKEN")
+    comment = story.step("reject").got("/comment")
+    yield from expect.shows(story, "rejected", "/comment", comment, "PROJECT_REJECTION_NOT_TAKEN")
+
+
+@check("8.2.1-b", "project_offer_declined", "PROJECT_SHARED_AFTER_REJECTION")
+def project_that_the_partner_rejected_is_not_shared_with_it(story: Story) -> Iterator[Finding]:
+    """A partner that declined has no part in the project and cannot read it."""
+    yield from expect.refused(story, "read-rejected", "PROJECT_SHARED_AFTER_REJECTION", *GONE, twin="read-approved")
+
+
+@check("8.2.1-b", "project_offer_declined", "PROJECT_WITHDRAWAL_NOT_SENT")
+def project_offer_is_withdrawn_at_the_partner_too(story: Story) -> Iterator[Finding]:
+    """A withdrawal reaches the partner and ends the application here as cancelled."""
+    yield from expect.accepted(story, "cancel", "PROJECT_WITHDRAWAL_NOT_SENT")
+    yield from expect.called(story, "cancel-arrives", "PROJECT_WITHDRAWAL_NOT_SENT")
+    yield from expect.shows(story, "cancelled", "/status", "TERMINATED", "PROJECT_WITHDRAWAL_NOT_SENT")
+
+
+@check("8.2.1-b", "project_offer_declined", "PROJECT_APPROVED_AFTER_WITHDRAWAL")
+def project_offer_cannot_be_approved_once_withdrawn(story: Story) -> Iterator[Finding]:
+    """An approval that comes after the withdrawal is refused and the application stays ended."""
+    code = "PROJECT_APPROVED_AFTER_WITHDRAWAL"
+    yield from expect.refused(story, "confirm-late", code, "AUDIT_NOT_PENDING", twin="prj-yes:confirm")
+    yield from expect.unchanged(story, "cancelled", "after-confirm-late", code, "/status")
+
+
+@check("8.2.1-b", "project_offer_refused", "PROJECT_OFFER_REFUSAL_HIDDEN")
+def project_offer_turned_away_is_not_held_as_applied(story: Story) -> Iterator[Finding]:
+    """When the partner does not take the application, the operator is told and nothing stays pending."""
+    code = "PROJECT_OFFER_REFUSAL_HIDDEN"
+    yield from expect.refused(story, "offer-refused", code, "PARTNER_REFUSED", twin="offer")
+    yield from expect.shows(story, "applied-after", "/total", 0, code)
+
+
+@check("8.2.1-b", "project_offer_callback_lost", "PROJECT_LOST_DECISION_NOT_FOUND")
+def project_decision_is_found_by_asking_when_the_callback_is_lost(story: Story) -> Iterator[Finding]:
+    """A query of a pending application asks the partner and adopts approval, permit and rejection."""
+    code = "PROJECT_LOST_DECISION_NOT_FOUND"
+    yield from expect.called(story, "asked", code)
+    yield from expect.shows(story, "ask-approved", "/status", "APPROVED", code)
+    yield from expect.shows(story, "ask-approved", "/resource_permit/token", story.fact("token"), code)
+    yield from expect.shows(story, "ask-rejected", "/status", "REJECTED", code)
+
+
+@check("8.2.1-b", "project_offer_callback_lost", "PROJECT_FOUND_DECISION_WITHOUT_EFFECT")
+def project_approval_found_by_asking_takes_effect(story: Story) -> Iterator[Finding]:
+    """An approval that was found out by asking makes the partner a part as a callback would."""
+    if story.step("ask-approved").get("/status") == "APPROVED":
+        yield from expect.accepted(story, "read", "PROJECT_FOUND_DECISION_WITHOUT_EFFECT")
+
+
+@check("8.2.1-b", "project_offer_ended", "PROJECT_TERMINATION_NOT_SENT")
+def project_termination_reaches_the_partner(story: Story) -> Iterator[Finding]:
+    """When the node ends a common project, it ends here at once and the partner is told."""
+    yield from expect.accepted(story, "terminate", "PROJECT_TERMINATION_NOT_SENT")
+    yield from expect.called(story, "terminate-arrives", "PROJECT_TERMINATION_NOT_SENT")
+    yield from expect.shows(story, "terminated", "/status", "TERMINATED", "PROJECT_TERMINATION_NOT_SENT")
+
+
+@check("8.2.1-b", "project_offer_ended", "PROJECT_TERMINATION_NOT_TAKEN")
+def project_termination_by_the_partner_is_taken(story: Story) -> Iterator[Finding]:
+    """The partner may end its part as well; the approval is then TERMINATED here."""
+    yield from expect.accepted(story, "terminate-by-partner", "PROJECT_TERMINATION_NOT_TAKEN")
+    yield from expect.shows(story, "terminated-by-partner", "/status", "TERMINATED", "PROJECT_TERMINATION_NOT_TAKEN")
+
+
+@check("8.2.1-b", "project_offer_ended", "PROJECT_SHARED_AFTER_END")
+def project_is_closed_to_the_partner_once_its_part_has_ended(story: Story) -> Iterator[Finding]:
+    """Whoever ended it, the partner no longer reads the project."""
+    for slug in ("ours", "theirs"):
+        yield from expect.refused(story, f"read-{slug}-after", "PROJECT_SHARED_AFTER_END", *GONE, twin=f"read-{slug}")
+
+
+# --- 8.2.1-b: the target is applied to ------------------------------------------------------------------------------
+
+
+@check("8.2.1-b", "project_received", "PROJECT_APPLICATION_NOT_TAKEN")
+def project_application_is_taken_and_stands_as_applied(story: Story) -> Iterator[Finding]:
+    """A partner's application is accepted, and both sides see it pending, here with this node as the approver."""
+    code = "PROJECT_APPLICATION_NOT_TAKEN"
+    yield from expect.accepted(story, "apply", code)
+    asked = story.step("apply")
+    wanted = {
+        "kind": "PROJECT",
+        "role": "APPROVER",
+        "partner_node_id": asked.exchange.partner,
+        "contract_id": asked.got("/contract_id"),
+        "resource_id": asked.got("/project_id"),
+        "status": "APPLIED",
+    }
+    for field, value in wanted.items():
+        yield from expect.shows(story, "received", f"/{field}", value, code)
+
+
+@check("8.2.1-b", "project_received", "PROJECT_APPLICATION_STATE_WRONG")
+def project_applicant_can_ask_how_its_application_stands(story: Story) -> Iterator[Finding]:
+    """The applicant's query answers with the state that the approver holds, before and after the decision."""
+    yield from expect.shows(story, "state", "/status", "APPLIED", "PROJECT_APPLICATION_STATE_WRONG")
+    yield from expect.shows(story, "decided", "/status", "APPROVED", "PROJECT_APPLICATION_STATE_WRONG")
+
+
+@check("8.2.1-b", "project_received", "PROJECT_APPLICATION_CONTENT_LOST")
+def project_application_is_shown_to_the_operator_as_it_came(story: Story) -> Iterator[Finding]:
+    """The operator decides on what the partner wrote: name, description and type."""
+    asked = story.step("apply")
+    yield from same_fields(story, "received", asked, FIELDS, "PROJECT_APPLICATION_CONTENT_LOST", "/content")
+
+
+@check("8.2.1-b", "project_received", "PROJECT_APPLICATION_DOUBLED")
+def project_application_may_arrive_twice(story: Story) -> Iterator[Finding]:
+    """A repeated application is accepted and there is still one."""
+    yield from expect.accepted(story, "apply-again", "PROJECT_APPLICATION_DOUBLED")
+    yield from expect.shows(story, "inbox", "/total", 1, "PROJECT_APPLICATION_DOUBLED")
+
+
+@check("8.2.1-b", "project_received", "PROJECT_APPLICATION_OPEN_TO_STRANGERS")
+def project_application_is_hidden_from_strangers(story: Story) -> Iterator[Finding]:
+    """A node that is no party to the application learns nothing of it."""
+    code = "PROJECT_APPLICATION_OPEN_TO_STRANGERS"
+    yield from expect.refused(story, "state-by-stranger", code, *NOT_A_PARTY, twin="state")
+
+
+@check("8.2.1-b", "project_received", "PROJECT_CANCELLED_BY_STRANGER")
+def project_application_cannot_be_cancelled_by_a_stranger(story: Story) -> Iterator[Finding]:
+    """Only the applicant withdraws its application."""
+    code = "PROJECT_CANCELLED_BY_STRANGER"
+    yield from expect.refused(story, "cancel-by-stranger", code, *NOT_A_PARTY, twin="cancel-early")
+    yield from expect.unchanged(story, "state", "state-after-stranger", code, "/status")
+
+
+@check("8.2.1-b", "project_received", "PROJECT_AUDIT_ID_SHARED")
+def project_audit_id_belongs_to_one_application(story: Story) -> Iterator[Finding]:
+    """Another node cannot apply under an audit id that is in use."""
+    yield from expect.refused(story, "audit-id-taken", "PROJECT_AUDIT_ID_SHARED", "ID_TAKEN", twin="own-audit-id")
+
+
+@check("8.2.1-b", "project_received", "PROJECT_DECISION_NOT_SENT")
+def project_approval_is_told_to_the_applicant(story: Story) -> Iterator[Finding]:
+    """The operator's approval reaches the applicant under the audit id."""
+    yield from expect.accepted(story, "approve", "PROJECT_DECISION_NOT_SENT")
+    yield from expect.called(story, "told", "PROJECT_DECISION_NOT_SENT")
+    if story.happened("told"):
+        yield from expect.carried(story, "told", "/status", "APPROVED", "PROJECT_DECISION_NOT_SENT")
+
+
+@check("8.2.1-b", "project_received", "PROJECT_PERMIT_WRONG")
+def project_approval_carries_a_permit_for_the_project(story: Story) -> Iterator[Finding]:
+    """The confirmation carries a permit that names the project and the two nodes."""
+    project_id = story.step("apply").got("/project_id")
+    yield from permit_names(
+        story, story.step("told"), "/resource_permit", "PROJECT", project_id, "PROJECT_PERMIT_WRONG"
+    )
+
+
+@check("8.2.1-b", "project_received", "PROJECT_NOT_HELD_AFTER_APPROVAL")
+def project_is_held_alike_on_both_sides_once_approved(story: Story) -> Iterator[Finding]:
+    """After the approval this node holds the project with the applicant's content and as the applicant's."""
+    asked, code = story.step("apply"), "PROJECT_NOT_HELD_AFTER_APPROVAL"
+    yield from same_fields(story, "held", asked, ("project_id", *FIELDS), code)
+    yield from expect.shows(story, "held", "/owner_node_id", asked.exchange.partner, code)
+
+
+@check("8.2.1-b", "project_received", "PROJECT_DECISION_REVERSED")
+def project_decision_cannot_be_reversed(story: Story) -> Iterator[Finding]:
+    """The operator cannot reject what has been approved; both sides keep the approval."""
+    code = "PROJECT_DECISION_REVERSED"
+    yield from expect.refused(story, "turn-round", code, "AUDIT_NOT_PENDING", twin="approve")
+    yield from expect.unchanged(story, "decided", "decided-still", code, "/status")
+
+
+@check("8.2.1-b", "project_received", "PROJECT_CANCELLED_AFTER_DECISION")
+def project_application_cannot_be_cancelled_once_decided(story: Story) -> Iterator[Finding]:
+    """The applicant cannot withdraw what has been approved."""
+    code = "PROJECT_CANCELLED_AFTER_DECISION"
+    yield from expect.refused(story, "cancel-late", code, "AUDIT_NOT_PENDING", twin="cancel-early")
+    if story.step("decided-still").get("/status") == "TERMINATED":
+        yield expect.finding(code, story.step("decided-still"), pointer="/status", actual="TERMINATED")
+
+
+@check("8.2.1-b", "project_received_declined", "PROJECT_REJECTION_NOT_SENT")
+def project_rejection_is_told_to_the_applicant(story: Story) -> Iterator[Finding]:
+    """The operator's rejection reaches the applicant with its reason and without a permit."""
+    code = "PROJECT_REJECTION_NOT_SENT"
+    yield from expect.accepted(story, "reject", code)
+    yield from carries_fields(story, "told", story.step("reject"), ("status", "comment"), code)
+    if story.happened("told"):
+        yield from expect.carried(story, "told", "/resource_permit", MISSING, code)
+    yield from expect.shows(story, "state", "/status", "REJECTED", code)
+
+
+@check("8.2.1-b", "project_received_declined", "PROJECT_HELD_AFTER_REJECTION")
+def project_that_the_node_rejected_is_not_held(story: Story) -> Iterator[Finding]:
+    """After a rejection this node has no such project, for its operator and for the applicant alike."""
+    code = "PROJECT_HELD_AFTER_REJECTION"
+    yield from expect.refused(story, "held-rejected", code, "RESOURCE_NOT_FOUND", twin="held-approved")
+    yield from expect.refused(story, "read-rejected", code, *GONE, twin="read-approved")
+
+
+@check("8.2.1-b", "project_received_declined", "PROJECT_CANCELLATION_NOT_TAKEN")
+def project_application_is_cancelled_by_its_applicant_while_pending(story: Story) -> Iterator[Finding]:
+    """A pending application that is withdrawn stands as TERMINATED, for the reason CANCELLED."""
+    yield from expect.accepted(story, "cancel", "PROJECT_CANCELLATION_NOT_TAKEN")
+    yield from expect.shows(story, "cancelled", "/status", "TERMINATED", "PROJECT_CANCELLATION_NOT_TAKEN")
+
+
+@check("8.2.1-b", "project_received_declined", "PROJECT_APPROVED_AFTER_CANCELLATION")
+def project_application_cannot_be_approved_once_cancelled(story: Story) -> Iterator[Finding]:
+    """The operator cannot approve what its applicant has withdrawn."""
+    code = "PROJECT_APPROVED_AFTER_CANCELLATION"
+    yield from expect.refused(story, "approve-late", code, "AUDIT_NOT_PENDING", twin="prj-yes:approve")
+    yield from expect.unchanged(story, "cancelled", "cancelled-still", code, "/status")
+
+
+@check("8.2.1-b", "project_received_ended", "PROJECT_END_BY_OWNER_NOT_TAKEN")
+def project_ends_here_when_its_owner_ends_it(story: Story) -> Iterator[Finding]:
+    """The owner's termination is accepted, and the project is closed to it from then on."""
+    code = "PROJECT_END_BY_OWNER_NOT_TAKEN"
+    yield from expect.accepted(story, "terminate-by-partner", code)
+    yield from expect.shows(story, "terminated-by-partner", "/status", "TERMINATED", code)
+    yield from expect.refused(story, "read-theirs-after", code, *GONE, twin="read-theirs")
+
+
+@check("8.2.1-b", "project_received_ended", "PROJECT_WITHDRAWAL_NOT_TOLD")
+def project_owner_is_told_when_the_node_leaves(story: Story) -> Iterator[Finding]:
+    """When this node ends its part, the owner is told and the state that it can ask for is TERMINATED."""
+    code = "PROJECT_WITHDRAWAL_NOT_TOLD"
+    yield from expect.accepted(story, "terminate", code)
+    yield from expect.called(story, "terminate-arrives", code)
+    yield from expect.shows(story, "state-ours", "/status", "TERMINATED", code)
+
+
+@check("8.2.1-b", "project_received_ended", "PROJECT_SHARED_AFTER_LEAVING")
+def project_is_closed_to_its_owner_once_the_node_has_left(story: Story) -> Iterator[Finding]:
+    """A project that the node has left is no longer answered to its owner."""
+    yield from expect.refused(story, "read-ours-after", "PROJECT_SHARED_AFTER_LEAVING", *GONE, twin="read-ours")
+
+
+@check("8.2.1-b", "project_received_ended", "PROJECT_TERMINATED_TWICE")
+def project_approval_cannot_be_terminated_twice(story: Story) -> Iterator[Finding]:
+    """Ending what has ended is refused."""
+    yield from expect.refused(
+        story, "terminate-again", "PROJECT_TERMINATED_TWICE", "AUDIT_NOT_APPROVED", twin="terminate"
+    )
+
+
+@check("8.2.1-b", "project_received_callback_lost", "PROJECT_DECISION_NOT_ANSWERED")
+def project_decision_can_be_asked_for_when_the_callback_is_lost(story: Story) -> Iterator[Finding]:
+    """An applicant that missed the confirmation gets state and permit from its query."""
+    code = "PROJECT_DECISION_NOT_ANSWERED"
+    yield from expect.shows(story, "ask", "/status", "APPROVED", code)
+    yield from permit_names(story, story.step("ask"), "/resource_permit", "PROJECT", story.fact("project"), code)
+
+
+@check("8.2.1-b", "project_received_callback_lost", "PROJECT_DELIVERY_MISREPORTED")
+def project_confirmation_that_was_not_delivered_is_reported_as_pending(story: Story) -> Iterator[Finding]:
+    """The operator is not told that the partner knows when the partner has not taken the confirmation."""
+    yield from expect.shows(story, "approve", "/delivery", "PENDING", "PROJECT_DELIVERY_MISREPORTED")

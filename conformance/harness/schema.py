@@ -20,15 +20,26 @@ def _compile(document: Mapping[str, Any] | None) -> jsonschema_rs.Draft202012Val
     return jsonschema_rs.Draft202012Validator(dict(document), validate_formats=True)
 
 
-def _first(validator: jsonschema_rs.Draft202012Validator | None, value: Any) -> str:
-    """Return the first violation as `pointer: message`, or ""."""
+def _first(
+    validator: jsonschema_rs.Draft202012Validator | None,
+    value: Any,
+    lacks: frozenset[str] = frozenset(),
+    under: str = "",
+) -> str:
+    """Return the first violation as `pointer: message`, or "".
+
+    A required field that the target's family does not have (`lacks`, dotted paths below `under`) is none.
+    """
     if validator is None:
         return ""
-    error = next(iter(validator.iter_errors(value)), None)
-    if error is None:
-        return ""
-    pointer = "".join(f"/{part}" for part in error.instance_path)
-    return f"{pointer or '/'}: {error.message}"
+    for error in validator.iter_errors(value):
+        if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Required):
+            names = [str(part) for part in error.instance_path if isinstance(part, str)]
+            if ".".join([*names, error.kind.property]).removeprefix(under) in lacks:
+                continue
+        pointer = "".join(f"/{part}" for part in error.instance_path)
+        return f"{pointer or '/'}: {error.message}"
+    return ""
 
 
 class Contract:
@@ -52,10 +63,10 @@ class Contract:
         if not isinstance(body, dict):
             return "/: the body is not an object"
         query, spelled = binding.read_request(operation, dict(request.query), body)
-        problem = _first(self._queries[operation], _typed(row, query))
+        problem = _first(self._queries[operation], _typed(row, query), binding.lacks(operation, "query"))
         if problem or row.method == "GET":
             return problem
-        return _first(self._bodies[operation], spelled)
+        return _first(self._bodies[operation], spelled, binding.lacks(operation, "request"))
 
     def answer_problem(self, exchange: Exchange, binding: Binding) -> str:
         """Return how an answer breaks the interface ("" when it does not)."""
@@ -67,7 +78,8 @@ class Contract:
             return reading.problem
         if reading.accepted:
             document = {"code": 0, "msg": reading.msg, "data": dict(reading.data)}
-            return _first(self._answers.get(exchange.operation), document)
+            lacks = binding.lacks(exchange.operation, "answer")
+            return _first(self._answers.get(exchange.operation), document, lacks, "data.")
         if not binding.names_refusals:
             return ""
         return _first(self._refusal, json.loads(answer.body))

@@ -6,8 +6,8 @@ Guarantees:
   more than its results is void at every level, and what it calls a pass is shown as an error;
 - values that the target controls are carried along as they are; each writer escapes them for its own format.
 
-What is read of the header: `run_id`, `level`, `target` (an address or an object), `started_ms`; of the footer:
-`outcome`, `assurance`. Everything else in the header is shown as a fact under its own key.
+What is read of the header: `run`, `started_ms`, `profile.target`, `options.level`; of the footer: `ended_ms`,
+`outcome`, `assurance`, `problems`. All of the header is shown as facts under their own keys.
 
 >>> fold(read_events(path), "en").outcomes["shall"]                        # doctest: +SKIP
 <Outcome.CONFORMANT: 'conformant'>
@@ -30,6 +30,7 @@ from specs import Level, Requirement, Text, Verification, load_requirements
 GREEN = frozenset({Outcome.CONFORMANT, Outcome.CONFORMANT_WITH_WAIVERS})
 # What a reader has to look at, worst first.
 ATTENTION = (Verdict.ERROR, Verdict.FAIL, Verdict.NOT_TESTABLE, Verdict.WARN)
+_SHOWN_ELSEWHERE = ("type", "run", "started_ms", "scenarios")
 _SECRET = re.compile(r"token|secret|password|private", re.IGNORECASE)
 
 
@@ -112,6 +113,7 @@ class ScenarioRow:
 class Assurance:
     """How much stands behind the outcome; None where the run did not record it."""
 
+    clauses: int | None = None
     applicable: int | None = None
     exercised: int | None = None
     proven: int | None = None
@@ -119,7 +121,7 @@ class Assurance:
 
     def items(self) -> Iterator[tuple[str, int | None]]:
         """Yield name and number."""
-        for name in ("applicable", "exercised", "proven", "waived"):
+        for name in ("clauses", "applicable", "exercised", "proven", "waived"):
             yield name, getattr(self, name)
 
 
@@ -148,6 +150,7 @@ class Report:
     chapters: tuple[Chapter, ...]
     scenarios: Mapping[str, ScenarioRow]
     unknown: tuple[str, ...]
+    notes: tuple[str, ...]
     started_ms: int
     duration_ms: float
 
@@ -165,6 +168,12 @@ class Report:
     def exchanges(self) -> tuple[Exchange, ...]:
         """Every exchange, scenario by scenario."""
         return tuple(exchange for scenario in self.scenarios.values() for exchange in scenario.exchanges)
+
+    @property
+    def loose(self) -> tuple[ScenarioRow, ...]:
+        """Recorded scenarios that no clause rests on: signs of life, calls that nobody awaited."""
+        told = {name for row in self.rows for name in row.scenarios}
+        return tuple(scenario for name, scenario in self.scenarios.items() if name not in told)
 
     @property
     def attention(self) -> tuple[RequirementRow, ...]:
@@ -301,11 +310,12 @@ class _Folder:
         said = str(recorded.get("reason", "")) if recorded else ""
         if verdict in (Verdict.PASS, Verdict.FAIL, Verdict.WARN) and not said:
             return None
-        if verdict is Verdict.NOT_SCORED and requirement.verified_by is not Verification.TEST and requirement.reason:
-            return requirement.reason
+        untested = said in ("", *(f"by_{way.value}" for way in Verification))
+        if verdict is Verdict.NOT_SCORED and requirement.reason and untested:
+            return requirement.reason  # the row itself says why a test cannot tell
         if said:
             return words.reason(said)
-        return words.label("reason.not_reported" if self._checks[requirement.id] else "reason.not_in_run")
+        return words.label("reason.not_reported" if self._checks[requirement.id] else "reason.not_covered")
 
     def row(self, requirement: Requirement) -> RequirementRow:
         """Fold one requirement."""
@@ -337,17 +347,17 @@ def _assurance(footer: Mapping[str, Any]) -> Assurance:
 
 
 def _target(header: Mapping[str, Any]) -> dict[str, Any]:
-    target = header.get("target", {})
-    return dict(redact(target)) if isinstance(target, Mapping) else {"url": str(target)}
+    profile = header.get("profile", {})
+    target = profile.get("target") if isinstance(profile, Mapping) else None
+    return dict(redact(target)) if isinstance(target, Mapping) else {}
 
 
-def _span(header: Mapping[str, Any], exchanges: list[Exchange]) -> tuple[int, float]:
-    """Return when the run began (Unix ms) and how long it took, as far as the recording tells."""
-    starts = [exchange.at_ms for exchange in exchanges if exchange.at_ms]
-    started = header.get("started_ms")
-    first = started if isinstance(started, int) else min(starts, default=0)
-    last = max((exchange.at_ms + exchange.elapsed_ms for exchange in exchanges if exchange.at_ms), default=first)
-    return first, max(0.0, last - first)
+def _span(run: Run) -> tuple[int, float]:
+    """Return when the run began (Unix ms) and how long it took; of a truncated one, as far as its exchanges tell."""
+    stamped = [exchange for exchange in run.exchanges() if exchange.at_ms]
+    first = run.header.get("started_ms", min((exchange.at_ms for exchange in stamped), default=0))
+    seen = max((exchange.at_ms + exchange.elapsed_ms for exchange in stamped), default=first)
+    return first, max(0.0, float(run.footer.get("ended_ms", seen) - first))
 
 
 def fold(run: Run, lang: str = "", requirements: Mapping[str, Requirement] | None = None) -> Report:
@@ -356,10 +366,9 @@ def fold(run: Run, lang: str = "", requirements: Mapping[str, Requirement] | Non
     problem, detail = _problem(run)
     folder = _Folder(run, known, trusted=problem is None)
     outcomes = {level: Outcome.VOID if problem else run.outcome(level.value) for level in LEVELS}
-    level = run.header.get("level")
-    target = _target(run.header)
-    header = redact({key: value for key, value in run.header.items() if key not in ("type", "schema", "target")})
-    started, duration = _span(run.header, list(run.exchanges()))
+    level = run.header.get("options", {}).get("level")
+    facts = redact({key: value for key, value in run.header.items() if key not in _SHOWN_ELSEWHERE})
+    started, duration = _span(run)
     recorded = {row["id"] for row in run.requirements} | {check.requirement for check in run.checks}
     return Report(
         lang=lang,
@@ -367,13 +376,14 @@ def fold(run: Run, lang: str = "", requirements: Mapping[str, Requirement] | Non
         detail=detail,
         outcomes=outcomes,
         judged_at=Level(level) if level in set(Level) else Level.SHALL,
-        run_id=str(run.header.get("run_id", "")),
-        target=target,
-        facts=dict(flatten({"target": target, **header})),
+        run_id=str(run.header.get("run", "")),
+        target=_target(run.header),
+        facts=dict(flatten(facts)),
         assurance=_assurance(run.footer),
         chapters=folder.chapters(),
         scenarios=folder.scenarios,
         unknown=tuple(sorted(recorded - set(known))),
+        notes=tuple(str(note) for note in run.footer.get("problems", ())),
         started_ms=started,
         duration_ms=duration,
     )

@@ -85,6 +85,7 @@ def to_json(report: Report) -> dict[str, Any]:
             "exchanges": len(report.exchanges),
             "facts": dict(report.facts),
             "unknown_requirements": list(report.unknown),
+            "problems": list(report.notes),
         },
         "requirements": [_requirement(row) for row in report.rows],
         "findings": [_finding(item) for row in report.rows for item in row.findings],

@@ -61,6 +61,8 @@ class _Writer:
         if report.problem:
             detail = f" {code(report.detail)}" if report.detail else ""
             lines += [f"> **⛔ {self._say('label.void_banner')}** {self._in(report.problem)}{detail}", ""]
+        if report.notes:
+            lines += [f"> {self._say('label.problems')}", *(f"> - {escape(note)}" for note in report.notes), ""]
         if report.unknown:
             lines += [f"> {self._say('label.unknown_clauses')} {escape(', '.join(report.unknown))}", ""]
         return lines

@@ -76,7 +76,7 @@ def reason(recorded: str) -> Text:
     """Return the words of a reason: a known code or kind of stop is translated, free text stays as recorded."""
     known = find(f"reason.{recorded}")
     stopped = _STOPPED.fullmatch(recorded)
-    kind = find(f"stop.{stopped['kind']}") if stopped else None
+    kind = find(f"stop.{stopped['kind']}") or find(f"reason.{stopped['kind']}") if stopped else None
     if known is not None or stopped is None or kind is None:
         return known or Text(recorded, recorded)
     rest = f" ({stopped['step']}): {stopped['message']}" if stopped["step"] else f": {stopped['message']}"

@@ -25,15 +25,19 @@ from conformance.harness.records import (
 from conformance.harness.verdict import LEVELS, RequirementResult, of_requirement, of_run
 from specs import Level, Requirement, Verification, load_requirements
 
+TARGET = {"url": "https://node-a.example:8443", "name": "Node A", "node_id": "node-a", "binding": "reference"}
 HEADER = {
-    "run_id": "r-0042",
-    "level": "shall",
+    "run": "r-0042",
+    "started_ms": 1_760_000_000_000,
     "edition": "2025.1",
-    "target": {"url": "https://node-a.example:8443", "name": "Node A", "node_id": "node-a", "version": "1.4.2"},
-    "profile": {"name": "full", "roles": ["initiator", "partner"], "operator_token": "hush"},
-    "seed": 7,
+    "profile": {"target": TARGET, "capabilities": {"roles": ["responder", "initiator"]}, "operator_token": "hush"},
+    "binding": "reference",
+    "only": [],
+    "scenarios": ["story"],
+    "digests": {"specs": "ab" * 32, "suite": "cd" * 32},
+    "options": {"level": "shall", "jobs": 4},
 }
-ASSURANCE = {"applicable": 96, "exercised": 80, "proven": 78, "waived": 1}
+ASSURANCE = {"clauses": 208, "applicable": 96, "exercised": 80, "proven": 78, "waived": 1}
 START = 1_760_000_000_000
 
 
@@ -74,6 +78,7 @@ def record(
     *,
     header: Mapping[str, Any] = HEADER,
     outcome: Mapping[str, str] | None = None,
+    **footer: Any,
 ) -> Path:
     """Write a run and return its event file; the outcome is what the requirements come to unless it is given."""
     rows = list(requirements)
@@ -85,7 +90,7 @@ def record(
             writer.transcript(item)
         write_results(writer, checks, rows)
         computed = {level.value: of_run(rows, level).value for level in LEVELS}
-        writer.footer({"outcome": dict(outcome or computed), "assurance": ASSURANCE})
+        writer.footer({"outcome": dict(outcome or computed), "assurance": ASSURANCE, **footer})
     return path
 
 

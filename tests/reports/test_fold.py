@@ -133,6 +133,27 @@ def test_a_footer_without_an_outcome_is_void() -> None:
     assert "should" in report.detail
 
 
+def test_problems_of_the_run_and_loose_scenarios_are_kept(tmp_path: Path) -> None:
+    """What is wrong with the waivers is told, and evidence that no clause rests on is still to be seen."""
+    told = [transcript("story"), transcript("sanity")]
+    report = fold(small(tmp_path, check(ids()[0], Verdict.PASS), transcripts=told, problems=["a waiver expired"]))
+    assert report.notes == ("a waiver expired",)
+    assert [scenario.name for scenario in report.loose] == ["sanity"]
+
+
+def test_a_declaration_is_a_reason_and_never_a_pass() -> None:
+    """What the participant declares stands beside what a test cannot tell."""
+    run = in_memory(check(ids()[0], Verdict.PASS))
+    papers = next(row for row in load_requirements().values() if row.verified_by is Verification.INSPECTION)
+    for recorded in run.requirements:
+        if recorded["id"] == papers.id:
+            recorded["reason"] = "declared: see the contract"
+    row = _row(fold(run), papers.id)
+    assert row.verdict is Verdict.NOT_SCORED
+    assert row.reason is not None
+    assert row.reason.zh == "参与方声明，未经测试: see the contract"
+
+
 def test_results_for_unknown_clauses_are_named() -> None:
     """A recording of another edition does not lose results silently."""
     run = in_memory(check(ids()[0], Verdict.PASS))
@@ -166,17 +187,17 @@ def test_the_worst_needs_attention_first(tmp_path: Path) -> None:
 
 def test_what_is_named_like_a_secret_is_masked(tmp_path: Path) -> None:
     """The header is written by the harness, yet a profile may hold the operator's token."""
-    run = small(tmp_path, header={**HEADER, "target": {"url": "http://x", "hooks": [{"api_token": "hush2"}]}})
+    run = small(tmp_path, header={**HEADER, "target": {"hooks": [{"api_token": "hush2"}]}})
     report = fold(run)
     assert "hush" not in repr(report)
     assert report.facts["profile.operator_token"] == "***"
-    assert report.facts["profile.roles"] == "initiator, partner"
+    assert report.facts["profile.capabilities.roles"] == "responder, initiator"
 
 
-def test_a_target_that_is_only_an_address_is_shown(tmp_path: Path) -> None:
-    """Header facts may be sparse; what is not recorded is not invented."""
-    report = fold(small(tmp_path, header={"target": "http://127.0.0.1:1"}, transcripts=[]))
-    assert report.target == {"url": "http://127.0.0.1:1"}
+def test_a_sparse_header_is_enough(tmp_path: Path) -> None:
+    """What is not recorded is not invented."""
+    report = fold(small(tmp_path, header={"binding": "reference"}, transcripts=[]))
+    assert report.target == {}
     assert (report.run_id, report.started_ms, report.duration_ms) == ("", 0, 0.0)
     assert report.judged_at is Level.SHALL
 
@@ -185,11 +206,16 @@ def test_assurance_counts_what_was_recorded(tmp_path: Path) -> None:
     """Numbers are taken, lists are counted, what is missing is not a zero."""
     assert dict(fold(small(tmp_path)).assurance.items())["proven"] == 78
     sparse = fold(in_memory(assurance={"applicable": ["a", "b"], "exercised": "many"})).assurance
-    assert dict(sparse.items()) == {"applicable": 2, "exercised": None, "proven": None, "waived": None}
+    assert dict(sparse.items()) == {"clauses": None, "applicable": 2, "exercised": None, "proven": None, "waived": None}
 
 
-def test_the_time_of_a_run_is_that_of_its_exchanges(tmp_path: Path) -> None:
-    """From the first exchange to the end of the last."""
+def test_the_time_of_a_run_is_recorded(tmp_path: Path) -> None:
+    """From header to footer."""
+    assert fold(small(tmp_path, ended_ms=1_760_000_061_000)).duration_ms == 61_000.0
+
+
+def test_the_time_of_a_run_without_an_end_is_that_of_its_exchanges(tmp_path: Path) -> None:
+    """To the end of the last one."""
     later = exchange("story", 1, at_ms=1_760_000_002_000, elapsed_ms=500.0)
     first = exchange("story", 0)
     told = transcript("story", 0)

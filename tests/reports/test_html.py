@@ -79,7 +79,8 @@ def _hostile():
         check(ids()[1], Verdict.NOT_TESTABLE, reason=PAYLOAD),
         transcripts=[type(told)("story", (wire,), {}, told.stop)],
     )
-    run.header = {**HEADER, "target": {"url": PAYLOAD, "name": PAYLOAD, PAYLOAD: PAYLOAD}, "run_id": PAYLOAD}
+    run.header = {**HEADER, "profile": {"target": {"url": PAYLOAD, "name": PAYLOAD, PAYLOAD: PAYLOAD}}, "run": PAYLOAD}
+    run.footer["problems"] = [PAYLOAD]
     return run
 
 

@@ -51,7 +51,7 @@ def test_a_verdict_has_one_meaning(tmp_path: Path, verdict: Verdict, tags: list[
 def test_a_recommendation_fails_only_where_it_counts(tmp_path: Path, level: str, tag: str) -> None:
     """At the level shall it is skipped with its reason, never passed."""
     clause = next(row for row in ids(Level.SHOULD) if row.startswith(("8", "9")))
-    report = fold(small(tmp_path, check(clause, Verdict.WARN, FOUND), header={**HEADER, "level": level}))
+    report = fold(small(tmp_path, check(clause, Verdict.WARN, FOUND), header={**HEADER, "options": {"level": level}}))
     assert _tags(report, clause) == [tag]
 
 

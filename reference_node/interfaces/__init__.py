@@ -10,6 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import ModuleType
 
-from reference_node.interfaces import node
+from reference_node.interfaces import component, dataset, flow, model, node, project
 
-HANDLERS: Mapping[str, ModuleType] = {"node": node}
+HANDLERS: Mapping[str, ModuleType] = {
+    "node": node,
+    "project": project,
+    "flow": flow,
+    "component": component,
+    "dataset": dataset,
+    "model": model,
+}

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from reference_node.node import Node
 from reference_node.security import guards
-from reference_node.services import own_contracts
+from reference_node.services import own_approvals, own_contracts
+from reference_node.services.subjects import poll_approvals
 from reference_node.store.contracts import ContractRow
 
 
@@ -26,9 +27,11 @@ def deliver(node: Node) -> None:
 
 CHORES: tuple[Callable[[Node], None], ...] = (
     own_contracts.expire,
+    own_approvals.expire,
     deliver,
     own_contracts.poll,
+    poll_approvals,
     guards.prune,
 )
 
-CONTRACT_ENDED: tuple[Callable[[Node, Session, ContractRow], None], ...] = ()
+CONTRACT_ENDED: tuple[Callable[[Node, Session, ContractRow], None], ...] = (own_approvals.end_with_contract,)

@@ -22,9 +22,7 @@ class Listed:
 
     what: str
 
-    def found(
-        self, node: Node, query: Query, column: InstrumentedAttribute[str], table: Any
-    ) -> ColumnElement[bool]:
+    def found(self, node: Node, query: Query, column: InstrumentedAttribute[str], table: Any) -> ColumnElement[bool]:
         """Condition of the keyword in the request."""
         match = Match(query["match"])
         if match is Match.FUZZY and node.faults.on(f"{self.what}-fuzzy-search-is-exact"):

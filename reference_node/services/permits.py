@@ -56,7 +56,7 @@ def limits_of(body: Mapping[str, Any]) -> Limits:
 
 def check_period(node: Node, body: Mapping[str, Any]) -> None:
     """A period that has ended cannot be asked for or granted."""
-    if body.get("time_limit", node.now() + 1) <= node.now():
+    if "time_limit" in body and body["time_limit"] <= node.now():
         raise Refusal("EXPIRY_INVALID", pointer="/time_limit")
 
 

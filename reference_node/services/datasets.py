@@ -1,0 +1,190 @@
+"""Datasets (8.7.1): recorded with source and visibility, shown to partners as far as that goes, granted and withdrawn.
+
+Guarantees: a PRIVATE dataset does not exist for partners, whatever was granted before; a PROTECTED one only for those
+with a permit; where the data lie is for this node's operator only; visibility holds as soon as it is set (9.2-b-4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import delete, exists, select
+from sqlalchemy.orm import Session
+
+from reference_node.domain import Role
+from reference_node.domain.approval import Kind
+from reference_node.domain.ids import random_id
+from reference_node.errors import Refusal
+from reference_node.node import Node
+from reference_node.security.guards import Caller
+from reference_node.services import links, permits, projects
+from reference_node.services.approvals import Body
+from reference_node.services.lists import Listed, without_none
+from reference_node.store.approvals import ApprovalRow, PermitRow, of_resource, still_good
+from reference_node.store.resources import DatasetRow, ProjectDatasetRow, ProjectRow
+
+PUBLIC, PROTECTED, PRIVATE = "PUBLIC", "PROTECTED", projects.PRIVATE
+_SHOWN = ("join_columns", "label_columns", "column_metas")
+_FIELDS = ("name", "category", "count", "description", *_SHOWN, "source", "visibility")
+_OWN, _PUBLIC, _GRANTED = Listed("dataset"), Listed("public-dataset"), Listed("granted-dataset")
+
+
+def create(node: Node, session: Session, body: Body) -> dict[str, Any]:
+    """Record a dataset of this node (8.7.1.1)."""
+    dataset_id = body.get("dataset_id") or random_id("ds")
+    known = session.scalar(select(DatasetRow).where(DatasetRow.dataset_id == dataset_id))
+    if known is not None:
+        if not node.faults.on("dataset-id-reused"):
+            raise Refusal("ID_TAKEN", pointer="/dataset_id")
+        session.delete(known)
+        session.flush()
+    row = DatasetRow(dataset_id=dataset_id, created_at=node.now(), updated_at=node.now())
+    for name in _FIELDS:
+        setattr(row, name, body.get(name, PRIVATE if name == "visibility" else None))
+    if node.faults.on("dataset-source-lost"):
+        row.source = None
+    if node.faults.on("dataset-visibility-ignored"):
+        row.visibility = PUBLIC
+    session.add(row)
+    _set_projects(node, session, dataset_id, body.get("project_ids", []))
+    return {"dataset_id": dataset_id}
+
+
+def list_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[str, Any]:
+    """List this node's datasets, with a project those of it (8.7.1.2-b)."""
+    wanted = select(DatasetRow).where(_OWN.found(node, query, DatasetRow.dataset_id, DatasetRow))
+    if "visibility" in query:
+        wanted = wanted.where(DatasetRow.visibility == query["visibility"])
+    if "project_id" in query and not node.faults.on("dataset-list-mixes-projects"):
+        at = ProjectDatasetRow
+        in_project = (at.project_id == query["project_id"], at.node_id == node.node_id)
+        wanted = wanted.where(exists().where(*in_project, at.dataset_id == DatasetRow.dataset_id))
+    wanted = wanted.order_by(DatasetRow.seq.desc())
+    return _OWN.answer(node, session, query, wanted, lambda row: record(node, session, row))
+
+
+def query_own(node: Node, session: Session, dataset_id: str) -> dict[str, Any]:
+    """Return one dataset of this node (8.7.1.2-e)."""
+    row = find(session, dataset_id)
+    if node.faults.on("dataset-query-answers-another"):
+        row = session.scalar(select(DatasetRow).where(DatasetRow.dataset_id != dataset_id).limit(1)) or row
+    return record(node, session, row)
+
+
+def update(node: Node, session: Session, body: Body) -> dict[str, Any]:
+    """Change what is known of a dataset, or who may see it."""
+    row = find(session, body["dataset_id"])
+    if node.faults.on("dataset-update-clears-others"):
+        row.description = row.category = None
+    if not node.faults.on("dataset-update-lost"):
+        for name in _FIELDS:
+            if name in body and not (name == "visibility" and node.faults.on("visibility-change-ignored")):
+                setattr(row, name, body[name])
+        if "project_ids" in body:
+            _set_projects(node, session, row.dataset_id, body["project_ids"])
+    row.updated_at = node.now()
+    return record(node, session, row)
+
+
+def remove(node: Node, session: Session, dataset_id: str) -> None:
+    """Delete a dataset that no project and no grant, pending or in force, uses."""
+    row = find(session, dataset_id)
+    at = ProjectDatasetRow
+    mine = (at.node_id == node.node_id, at.dataset_id == dataset_id)
+    used = select(at.project_id).join(ProjectRow, ProjectRow.project_id == at.project_id).where(*mine)
+    if any(of_resource(session, Kind.DATASET, dataset_id, Role.APPROVER)) or session.scalar(used.limit(1)) is not None:
+        raise Refusal("IN_USE", pointer="/dataset_id")
+    if node.faults.on("dataset-delete-does-nothing"):
+        return
+    session.execute(delete(at).where(*mine))
+    session.delete(row)
+
+
+def list_public(node: Node, session: Session, caller: Caller, query: Mapping[str, Any]) -> dict[str, Any]:
+    """List to a partner the datasets that are public (8.7.1.2-a)."""
+    links.with_caller(node, session, caller, query["contract_id"])
+    shown = [PUBLIC]
+    if node.faults.on("protected-dataset-listed"):
+        shown.append(PROTECTED)
+    if node.faults.on("private-dataset-listed"):
+        shown.append(PRIVATE)
+    wanted = select(DatasetRow).where(DatasetRow.visibility.in_(shown)).order_by(DatasetRow.seq.desc())
+    return _PUBLIC.answer(node, session, query, wanted, lambda row: public_view(node, row))
+
+
+def list_granted(node: Node, session: Session, caller: Caller, query: Mapping[str, Any]) -> dict[str, Any]:
+    """List to a partner the datasets granted to it, without the public ones (8.7.1.2-c)."""
+    links.with_caller(node, session, caller, query["contract_id"])
+    wanted = (
+        select(ApprovalRow)
+        .join(PermitRow, PermitRow.audit_id == ApprovalRow.audit_id)
+        .join(DatasetRow, DatasetRow.dataset_id == ApprovalRow.resource_id)
+        .where(ApprovalRow.kind == Kind.DATASET.value, ApprovalRow.role == Role.APPROVER.value)
+    )
+    if not node.faults.on("ended-grant-listed"):
+        wanted = wanted.where(still_good(node.now()))
+    if not node.faults.on("grants-of-others-listed"):
+        wanted = wanted.where(ApprovalRow.partner_node_id == caller.node_id)
+    shown = [PROTECTED, PUBLIC] if node.faults.on("public-dataset-among-granted") else [PROTECTED]
+    wanted = wanted.where(DatasetRow.visibility.in_(shown)).order_by(ApprovalRow.seq.desc())
+    return _GRANTED.answer(node, session, query, wanted, lambda row: _granted(node, session, row))
+
+
+def query_for(node: Node, session: Session, caller: Caller, query: Mapping[str, Any], token_set: str) -> dict[str, Any]:
+    """Describe a dataset to a partner, if it is public or a permit for it is shown (8.7.1.2-d, 9.2-b-2)."""
+    links.with_caller(node, session, caller, query["contract_id"])
+    row = find(session, query["dataset_id"])
+    if row.visibility == PRIVATE and not node.faults.on("private-dataset-answered"):
+        raise Refusal("RESOURCE_NOT_FOUND", pointer="/dataset_id")
+    if row.visibility == PROTECTED:
+        asked = permits.Asked(caller.node_id, Kind.DATASET, row.dataset_id, query.get("project_id"), token_set)
+        permits.admit(node, session, asked)
+    return public_view(node, row, whole=True)
+
+
+def find(session: Session, dataset_id: str) -> DatasetRow:
+    """Return a dataset of this node."""
+    row = session.scalar(select(DatasetRow).where(DatasetRow.dataset_id == dataset_id))
+    if row is None:
+        raise Refusal("RESOURCE_NOT_FOUND", pointer="/dataset_id")
+    return row
+
+
+def public_view(node: Node, row: DatasetRow, *, whole: bool = False) -> dict[str, Any]:
+    """Return a dataset as partners see it: `PublicDataset`, with its columns where it is asked for alone."""
+    shown = projects.dataset_summary(node, row) | without_none({name: getattr(row, name) for name in _SHOWN})
+    if whole:
+        shown.setdefault("column_metas", [])
+    if row.source is not None and node.faults.on("dataset-source-disclosed"):
+        shown["source"] = row.source
+    return shown
+
+
+def record(node: Node, session: Session, row: DatasetRow) -> dict[str, Any]:
+    """Return a dataset as `DatasetRecord`."""
+    at = ProjectDatasetRow
+    mine = select(at.project_id).where(at.node_id == node.node_id, at.dataset_id == row.dataset_id)
+    more = {name: getattr(row, name) for name in (*_SHOWN, "source", "visibility")}
+    return {
+        **projects.dataset_summary(node, row),
+        **without_none(more),
+        "project_ids": list(session.scalars(mine.order_by(at.project_id))),
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }
+
+
+def _granted(node: Node, session: Session, approval: ApprovalRow) -> dict[str, Any]:
+    permit = session.get_one(PermitRow, approval.audit_id).to_json()
+    limits = {name: permit.get(name) for name in ("auth_scope", "time_limit", "times_limit")}
+    shown = public_view(node, find(session, approval.resource_id))
+    return {**shown, "audit_id": approval.audit_id, **without_none(limits)}
+
+
+def _set_projects(node: Node, session: Session, dataset_id: str, project_ids: list[str]) -> None:
+    """Say in which projects the dataset is; a project may be named before it comes to this node."""
+    at = ProjectDatasetRow
+    session.execute(delete(at).where(at.node_id == node.node_id, at.dataset_id == dataset_id))
+    session.add_all(at(project_id=item, node_id=node.node_id, dataset_id=dataset_id) for item in project_ids)
+    session.flush()

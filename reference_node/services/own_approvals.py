@@ -1,0 +1,296 @@
+"""Approvals as this node's operator drives them: apply, decide, cancel, terminate, query, list, and actively grant.
+
+Guarantees: a change is kept together with the message that tells the partner of it; a withdrawal or a decision counts
+here only if it counts there or is owed to it; while an application is pending, the partner can be asked how it stands,
+which makes a lost confirmation good (8.3.3-c, 8.7.1.3-e, 8.7.2.2-c).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+import specs
+from reference_node.domain import EndReason, Role, RuleBroken, Status, approval
+from reference_node.domain.approval import Decision, Kind, Standing
+from reference_node.domain.ids import random_id
+from reference_node.errors import Refusal
+from reference_node.node import Node
+from reference_node.services import approvals, links, permits
+from reference_node.services.approvals import Body, Subject, faulty, operation
+from reference_node.services.lists import Listed, without_none
+from reference_node.store.approvals import ApprovalRow, PermitRow, find, of_resource
+from reference_node.store.contracts import ContractRow
+from reference_node.store.outbox import DeliveryState, OutboxRow
+
+log = structlog.get_logger("reference_node")
+_LIST = Listed("audit")
+
+
+def apply(node: Node, session: Session, subject: Subject, body: Body) -> dict[str, Any]:
+    """Apply to a partner; what it refuses at once is not kept here either."""
+    contract = links.of_this_node(node, session, body["contract_id"])
+    permits.check_period(node, body)
+    draft = subject.draft(node, session, contract, body)
+    row = approvals.new_row(node, _new_id(node, subject.kind), subject.kind, Role.APPLICANT, contract, draft)
+    session.add(row)
+    session.flush()
+    ids = {"audit_id": row.audit_id, "contract_id": contract.contract_id}
+    owed = node.outbox.put(session, contract.contract_id, operation(subject.kind, "Apply"), {**ids, **draft.content})
+    row.apply_delivery = owed.id
+    session.commit()
+    delivery = node.outbox.attempt(owed)
+    session.expire_all()
+    reason = _refused(session, row)
+    if reason is not None:
+        session.delete(row)
+        session.commit()
+        raise Refusal("PARTNER_REFUSED", partner=reason)
+    return {"audit_id": row.audit_id, "status": row.status, "delivery": delivery}
+
+
+def cancel(node: Node, session: Session, subject: Subject, audit_id: str, trace_id: str) -> dict[str, Any]:
+    """Withdraw this node's application: first at the partner, whose word counts, then here."""
+    kind = subject.kind
+    row = of_role(node, session, kind, audit_id, Role.APPLICANT)
+    cancelled = approval.cancel(row.standing)
+    message = {"audit_id": audit_id}
+    if not faulty(node, kind, "cancel-not-sent"):
+        try:
+            links.ask(node, session, row.contract_id, operation(kind, "Cancel"), trace_id, body=message)
+        except Refusal as refusal:
+            if refusal.name == "PARTNER_REFUSED":
+                refresh(node, subject, audit_id)
+            if row_now(session, audit_id).standing != cancelled:
+                raise
+    row = row_now(session, audit_id)
+    if row.standing == approval.PENDING:
+        approvals.carry(node, session, row, cancelled)
+    return _submitted(row, "DELIVERED")
+
+
+def decide(node: Node, session: Session, subject: Subject, body: Body) -> dict[str, Any]:
+    """Decide a partner's application, and tell it."""
+    kind = subject.kind
+    row = of_role(node, session, kind, body["audit_id"], Role.APPROVER)
+    decision = Decision(body["status"])
+    if row.standing != approval.PENDING and not faulty(node, kind, "decision-flips"):
+        raise Refusal("AUDIT_NOT_PENDING", pointer="/audit_id")
+    contract = links.of_this_node(node, session, row.contract_id)
+    permits.check_period(node, body)
+    message: dict[str, Any] = {"audit_id": row.audit_id, "status": decision.value}
+    if decision is Decision.APPROVED:
+        permit = session.get(PermitRow, row.audit_id)
+        permit = permit or permits.issue(node, session, row, contract, permits.limits_of(body))
+        message["resource_permit"] = permit.to_json()
+    if "comment" in body:
+        message["comment"] = body["comment"]
+    approvals.carry(node, session, row, approval.decide(approval.PENDING, decision), body.get("comment"))
+    if decision is Decision.APPROVED or faulty(node, kind, "copied-after-rejection"):
+        subject.approved(node, session, row)
+    return told(node, session, row, operation(kind, "Confirm"), message, silent="decision-not-told")
+
+
+def terminate(node: Node, session: Session, kind: Kind, audit_id: str) -> dict[str, Any]:
+    """Revoke or give back an approval: it ends here at once, and the partner is told."""
+    row = own(node, session, kind, audit_id)
+    ended = approval.terminate(row.standing, Role(row.role))
+    approvals.carry(node, session, row, ended, lost="AUDIT_NOT_APPROVED")
+    message = {"audit_id": audit_id}
+    return told(node, session, row, operation(kind, "Terminate"), message, silent="termination-not-told")
+
+
+def query(node: Node, session: Session, subject: Subject, audit_id: str) -> dict[str, Any]:
+    """Return one approval; while this node's application is pending, the partner is asked first."""
+    kind = subject.kind
+    row = own(node, session, kind, audit_id)
+    pending = row.role == Role.APPLICANT and row.standing == approval.PENDING
+    if pending and not faulty(node, kind, "lost-callback-not-made-good"):
+        session.commit()
+        refresh(node, subject, audit_id)
+        session.expire_all()
+        row = own(node, session, kind, audit_id)
+    return record(session, row)
+
+
+def list_page(node: Node, session: Session, kind: Kind, query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a page of the approvals of a kind, newest first."""
+    settle_due(node, session)
+    wanted = select(ApprovalRow).where(ApprovalRow.kind == kind.value)
+    for name in ("status", "role", "contract_id"):
+        if name in query:
+            wanted = wanted.where(getattr(ApprovalRow, name) == query[name])
+    wanted = wanted.order_by(ApprovalRow.seq.desc())
+    return _LIST.answer(node, session, query, wanted, lambda row: record(session, row))
+
+
+def refresh(node: Node, subject: Subject, audit_id: str) -> None:
+    """Ask the partner where this node's application stands and adopt it; no useful answer changes nothing."""
+    with node.store.session() as session:
+        row = row_now(session, audit_id)
+        refused = _refused(session, row)
+        if refused is not None:
+            approvals.carry(node, session, row, Standing(Status.REJECTED), refused["error"])
+            session.commit()
+            return
+        try:
+            name = operation(subject.kind, "Query")
+            state = links.ask(node, session, row.contract_id, name, query={"audit_id": audit_id})
+            row = row_now(session, audit_id)
+            to = approval.adopt(row.standing, _standing(state))
+            if to != row.standing:
+                approvals.adopt(node, session, subject, row, to, state)
+            session.commit()
+        except (Refusal, RuleBroken) as refusal:
+            session.rollback()
+            log.info("approval not refreshed", audit_id=audit_id, reason=refusal.name, node_id=node.node_id)
+
+
+def poll(node: Node, subject: Subject) -> None:
+    """Ask for the fate of own applications of a kind that have been pending for a while."""
+    now = node.now()
+    pending = (
+        ApprovalRow.kind == subject.kind.value,
+        ApprovalRow.role == Role.APPLICANT.value,
+        ApprovalRow.status == Status.APPLIED.value,
+        ApprovalRow.poll_at <= now,
+    )
+    with node.store.read() as session:
+        due = session.scalars(select(ApprovalRow.audit_id).where(*pending)).all()
+    if not due or faulty(node, subject.kind, "lost-callback-not-made-good"):
+        return
+    for audit_id in due:
+        with node.store.begin() as session:
+            row_now(session, audit_id).poll_at = now + node.config.poll_seconds * 1000
+        refresh(node, subject, audit_id)
+
+
+def expire(node: Node) -> None:
+    """End every approval whose period is over."""
+    with node.store.begin() as session:
+        settle_due(node, session)
+
+
+def settle_due(node: Node, session: Session) -> None:
+    """End, within a transaction, every approval whose period is over."""
+    over = (ApprovalRow.status == Status.APPROVED.value, PermitRow.time_limit < node.now())
+    wanted = select(ApprovalRow).join(PermitRow, PermitRow.audit_id == ApprovalRow.audit_id).where(*over)
+    for row in session.scalars(wanted).all():
+        approvals.settle(node, session, row)
+
+
+def end_with_contract(node: Node, session: Session, contract: ContractRow) -> None:
+    """End whatever was approved or asked for under a contract that has ended."""
+    reason = EndReason.EXPIRED if contract.end_reason == EndReason.EXPIRED else EndReason.TERMINATED
+    alive = ApprovalRow.status.in_((Status.APPLIED.value, Status.APPROVED.value))
+    for row in session.scalars(select(ApprovalRow).where(ApprovalRow.contract_id == contract.contract_id, alive)).all():
+        approvals.settle(node, session, row)
+        if not row.standing.final:
+            approvals.carry(node, session, row, approval.end(row.standing, reason))
+
+
+def end_with_resource(node: Node, session: Session, kind: Kind, resource_id: str) -> list[OutboxRow]:
+    """End this node's applications for a resource that it deletes; return what the partners are owed."""
+    owed = []
+    for row in of_resource(session, kind, resource_id, Role.APPLICANT):
+        step = "Cancel" if row.standing == approval.PENDING else "Terminate"
+        approvals.carry(node, session, row, approval.end(row.standing, EndReason.DELETED))
+        owed.append(node.outbox.put(session, row.contract_id, operation(kind, step), {"audit_id": row.audit_id}))
+    return owed
+
+
+def told(
+    node: Node, session: Session, row: ApprovalRow, name: str, message: dict[str, Any], *, silent: str
+) -> dict[str, Any]:
+    """Commit a change with the message it owes, try to deliver at once, and say whether that worked."""
+    if faulty(node, Kind(row.kind), silent):
+        session.commit()
+        return _submitted(row, "DELIVERED")
+    owed = node.outbox.put(session, row.contract_id, name, message)
+    session.commit()
+    return _submitted(row, node.outbox.attempt(owed))
+
+
+def own(node: Node, session: Session, kind: Kind, audit_id: str) -> ApprovalRow:
+    """Return an approval of this node, at whichever end, as it stands by now."""
+    row = find(session, audit_id)
+    if row is None or row.kind != kind:
+        raise Refusal("AUDIT_NOT_FOUND", pointer="/audit_id")
+    contract = session.get(ContractRow, row.contract_id)
+    if contract is not None:
+        links.in_force(node, session, contract)
+    approvals.settle(node, session, row)
+    return row
+
+
+def of_role(node: Node, session: Session, kind: Kind, audit_id: str, role: Role) -> ApprovalRow:
+    """Return an approval in which this node has a given role."""
+    row = own(node, session, kind, audit_id)
+    if row.role != role:
+        raise Refusal("NOT_YOURS", pointer="/audit_id")
+    return row
+
+
+def row_now(session: Session, audit_id: str) -> ApprovalRow:
+    """Read an approval afresh."""
+    session.expire_all()
+    row = find(session, audit_id)
+    if row is None:
+        raise Refusal("AUDIT_NOT_FOUND", pointer="/audit_id")
+    return row
+
+
+def record(session: Session, row: ApprovalRow) -> dict[str, Any]:
+    """Return an approval as `AuditRecord`."""
+    permit = session.get(PermitRow, row.audit_id)
+    uses = permit.uses if permit is not None and row.role == Role.APPROVER else None
+    return without_none(
+        {
+            "audit_id": row.audit_id,
+            "kind": row.kind,
+            "role": row.role,
+            "partner_node_id": row.partner_node_id,
+            "contract_id": row.contract_id,
+            "resource_id": row.resource_id,
+            "status": row.status,
+            "end_reason": row.end_reason,
+            "comment": row.comment,
+            "content": row.content,
+            "resource_permit": None if permit is None else permit.to_json(),
+            "uses": uses,
+            "created_at": row.created_at,
+            "updated_at": row.updated_at,
+        }
+    )
+
+
+def _new_id(node: Node, kind: Kind) -> str:
+    """The applicant makes the id of an approval, once."""
+    return f"audit-of-{node.node_id}" if faulty(node, kind, "audit-id-repeats") else random_id("audit")
+
+
+def _submitted(row: ApprovalRow, delivery: str) -> dict[str, Any]:
+    return {"audit_id": row.audit_id, "status": row.status, "delivery": delivery}
+
+
+def _standing(state: Mapping[str, Any]) -> Standing:
+    status = Status(state["status"])
+    if status is not Status.TERMINATED:
+        return Standing(status)
+    return Standing(status, EndReason(state.get("end_reason", EndReason.TERMINATED)))
+
+
+def _refused(session: Session, row: ApprovalRow) -> dict[str, Any] | None:
+    """Say why the partner refused to take this application, if it did."""
+    owed = session.get(OutboxRow, row.apply_delivery, populate_existing=True) if row.apply_delivery else None
+    if owed is None or owed.state != DeliveryState.REFUSED:
+        return None
+    error = (owed.last_error or "").rpartition(" ")[2]
+    known = specs.errors().get(error)
+    if known is None:
+        return {"error": None, "msg": owed.last_error or ""}
+    return {"status": known.status, "code": known.code, "error": error, "msg": known.msg.en}

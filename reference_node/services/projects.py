@@ -1,0 +1,369 @@
+"""Projects (8.2): of this node, and shared with partners that have agreed to take part.
+
+Guarantees: a project is changed and deleted by its owner only; a partner sees and is told of it while its approval is
+in force; datasets that are private to this node never show in what a partner sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from reference_node.domain import Role
+from reference_node.domain.approval import Kind
+from reference_node.domain.ids import random_id
+from reference_node.errors import Refusal
+from reference_node.node import Node
+from reference_node.security.guards import Caller
+from reference_node.services import links, nodes, own_approvals
+from reference_node.services.approvals import Body, Draft, faulty
+from reference_node.services.lists import Listed, without_none
+from reference_node.store.approvals import ApprovalRow, PermitRow, in_force, of_resource, still_good
+from reference_node.store.contracts import ContractRow
+from reference_node.store.outbox import OutboxRow
+from reference_node.store.resources import DatasetRow, FlowRow, ProjectDatasetRow, ProjectRow, counts
+
+PRIVATE = "PRIVATE"
+_FIELDS = ("name", "description", "type")
+_LIMITS = ("time_limit", "times_limit")
+_OWN, _SHARED = Listed("project"), Listed("shared-project")
+
+
+class ProjectSubject:
+    """A partner is asked to take part in this node's project."""
+
+    kind = Kind.PROJECT
+
+    def draft(self, node: Node, session: Session, contract: ContractRow, body: Body) -> Draft:
+        """Send the project with the datasets that this node contributes."""
+        del contract
+        row = owned(node, session, body["project_id"])
+        content = without_none(
+            {
+                "project_id": row.project_id,
+                **{name: getattr(row, name) for name in _FIELDS},
+                "datasets": _offered(node, session, row.project_id),
+                **{name: body.get(name) for name in _LIMITS},
+            }
+        )
+        return Draft(row.project_id, content, row.name)
+
+    def receive(self, node: Node, session: Session, contract: ContractRow, body: Body) -> Draft:
+        """Take any project whose id is not somebody else's here."""
+        del node
+        _refuse_taken_id(session, contract.partner_node_id, body["project_id"])
+        return Draft(body["project_id"], dict(body), body["name"])
+
+    def approved(self, node: Node, session: Session, row: ApprovalRow) -> None:
+        """Keep a copy of the partner's project."""
+        if row.role != Role.APPROVER:
+            return
+        _refuse_taken_id(session, row.partner_node_id, row.resource_id)
+        rejected = row.status != "APPROVED"  # only a defect comes here with a rejection
+        owner = node.node_id if rejected else row.partner_node_id
+        copy = session.scalar(select(ProjectRow).where(ProjectRow.project_id == row.resource_id))
+        if copy is None:
+            copy = ProjectRow(project_id=row.resource_id, owner_node_id=owner, created_at=node.now())
+            session.add(copy)
+        for name in _FIELDS:
+            setattr(copy, name, row.content.get(name))
+        if faulty(node, self.kind, "copy-differs"):
+            copy.description = None
+        copy.updated_at = node.now()
+        session.flush()
+        contribute(node, session, row.resource_id, row.content.get("datasets", []), {row.partner_node_id, node.node_id})
+
+
+def create(node: Node, session: Session, body: Body) -> dict[str, Any]:
+    """Create a project of this node (8.2.1-a)."""
+    project_id = body.get("project_id") or random_id("prj")
+    known = session.scalar(select(ProjectRow).where(ProjectRow.project_id == project_id))
+    if known is not None:
+        if not node.faults.on("project-id-taken-twice"):
+            raise Refusal("ID_TAKEN", pointer="/project_id")
+        session.delete(known)
+        session.flush()
+    now = node.now()
+    row = ProjectRow(project_id=project_id, owner_node_id=node.node_id, created_at=now, updated_at=now)
+    for name in _FIELDS:
+        setattr(row, name, body.get(name))
+    if node.faults.on("project-description-lost"):
+        row.description = None
+    session.add(row)
+    session.flush()
+    _set_own_datasets(node, session, project_id, body.get("dataset_ids", []))
+    return {"project_id": project_id}
+
+
+def list_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[str, Any]:
+    """List this node's projects with their numbers by type (8.2.2-a)."""
+    wanted = select(ProjectRow).where(ProjectRow.owner_node_id == node.node_id)
+    wanted = wanted.where(_OWN.found(node, query, ProjectRow.project_id, ProjectRow))
+    if "type" in query:
+        wanted = wanted.where(ProjectRow.type == query["type"])
+    wanted = wanted.order_by(ProjectRow.seq.desc())
+    page = _OWN.answer(node, session, query, wanted, lambda row: record(node, session, row))
+    return {**page, "statistics": {"by_type": counts(session, wanted, ProjectRow.type)}}
+
+
+def query_own(node: Node, session: Session, project_id: str) -> dict[str, Any]:
+    """Return one project that this node owns or takes part in (8.2.2-c)."""
+    row = visible(node, session, project_id)
+    if node.faults.on("project-query-answers-another"):
+        other = select(ProjectRow).where(ProjectRow.project_id != project_id, ProjectRow.owner_node_id == node.node_id)
+        row = session.scalar(other.limit(1)) or row
+    return record(node, session, row)
+
+
+def update(node: Node, session: Session, body: Body) -> dict[str, Any]:
+    """Change a project of this node and tell the partners in it (8.2.3-a, 8.2.3-b)."""
+    row = owned(node, session, body["project_id"])
+    change = {name: body[name] for name in _FIELDS if name in body}
+    if node.faults.on("project-update-clears-others"):
+        row.description = row.type = None
+    if not node.faults.on("project-update-lost"):
+        _apply(row, change)
+        if "dataset_ids" in body:
+            _set_own_datasets(node, session, row.project_id, body["dataset_ids"])
+    row.updated_at = node.now()
+    if "dataset_ids" in body:
+        change["datasets"] = _offered(node, session, row.project_id)
+    session.flush()
+    project, owed = record(node, session, row), _owe_update(node, session, row.project_id, change)
+    session.commit()
+    synced = [{"contract_id": item.contract_id, "delivery": node.outbox.attempt(item)} for item in owed]
+    return {"project": project, "synced": synced}
+
+
+def remove(node: Node, session: Session, project_id: str) -> None:
+    """Delete a project of this node with its flows, and end what was agreed about it (8.2.4-a)."""
+    row = owned(node, session, project_id)
+    flows = session.scalars(select(FlowRow).where(FlowRow.project_id == project_id)).all()
+    for flow in flows:
+        if any(found.status == "APPROVED" for found in of_resource(session, Kind.FLOW, flow.flow_id)):
+            raise Refusal("IN_USE", pointer="/project_id")
+    if node.faults.on("project-delete-does-nothing"):
+        return
+    owed = [item for flow in flows for item in own_approvals.end_with_resource(node, session, Kind.FLOW, flow.flow_id)]
+    owed += own_approvals.end_with_resource(node, session, Kind.PROJECT, project_id)
+    if node.faults.on("project-delete-takes-another"):
+        session.execute(delete(ProjectRow).where(ProjectRow.owner_node_id == node.node_id))
+    session.execute(delete(FlowRow).where(FlowRow.project_id == project_id))
+    session.execute(delete(ProjectDatasetRow).where(ProjectDatasetRow.project_id == project_id))
+    session.execute(delete(ProjectRow).where(ProjectRow.seq == row.seq))
+    session.commit()
+    for item in owed:
+        node.outbox.attempt(item)
+
+
+def list_for(node: Node, session: Session, caller: Caller, query: Mapping[str, Any]) -> dict[str, Any]:
+    """List to a partner the projects that it shares with this node (8.2.2-b)."""
+    links.with_caller(node, session, caller, query["contract_id"])
+    shared = (
+        select(ApprovalRow.resource_id)
+        .outerjoin(PermitRow, PermitRow.audit_id == ApprovalRow.audit_id)
+        .where(ApprovalRow.kind == Kind.PROJECT.value, still_good(node.now()))
+    )
+    wanted = select(ProjectRow)
+    if not node.faults.on("project-list-open-to-strangers"):
+        shared = shared.where(ApprovalRow.partner_node_id == caller.node_id)
+        wanted = wanted.where(ProjectRow.project_id.in_(shared))
+    wanted = wanted.order_by(ProjectRow.seq.desc())
+    page = _SHARED.answer(node, session, query, wanted, summary)
+    return {**page, "statistics": {"by_type": counts(session, wanted, ProjectRow.type)}}
+
+
+def query_for(node: Node, session: Session, caller: Caller, query: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe one shared project to a partner in it (8.2.2-d)."""
+    links.with_caller(node, session, caller, query["contract_id"])
+    if node.faults.on("project-query-open-to-strangers"):
+        row = find(session, query["project_id"])
+    else:
+        row = shared_with(node, session, caller.node_id, query["project_id"])
+    own = nodes.particulars(node, session)
+    found = [{"node_id": node.node_id, "name": own["name"], "inst_id": own["inst_id"]}]
+    for contract in _partners(node, session, row.project_id):
+        named = {name: contract.partner.get(name) for name in ("name", "inst_id")}
+        found.append(without_none({"node_id": contract.partner_node_id, **named}))
+    if node.faults.on("shared-project-without-datasets"):
+        return {**summary(row), "nodes": found, "datasets": {}}
+    return {**summary(row), "nodes": found, "datasets": datasets_of(node, session, row.project_id, shown=True)}
+
+
+def receive_update(node: Node, session: Session, caller: Caller, body: Body) -> None:
+    """Take over what the owner of a shared project has changed (8.2.3-b)."""
+    links.with_caller(node, session, caller, body["contract_id"])
+    if node.faults.on("project-update-by-stranger-taken"):
+        row = find(session, body["project_id"])
+    else:
+        row = shared_with(node, session, caller.node_id, body["project_id"])
+        if row.owner_node_id != caller.node_id:
+            raise Refusal("NOT_YOURS", pointer="/project_id")
+    if node.faults.on("project-sync-ignored"):
+        return
+    _apply(row, {name: body[name] for name in _FIELDS if name in body})
+    row.updated_at = node.now()
+    if "datasets" in body:
+        contribute(node, session, row.project_id, body["datasets"], {caller.node_id})
+
+
+def find(session: Session, project_id: str) -> ProjectRow:
+    """Return a project by its id."""
+    row = session.scalar(select(ProjectRow).where(ProjectRow.project_id == project_id))
+    if row is None:
+        raise Refusal("RESOURCE_NOT_FOUND", pointer="/project_id")
+    return row
+
+
+def visible(node: Node, session: Session, project_id: str) -> ProjectRow:
+    """Return a project that this node owns or takes part in."""
+    row = find(session, project_id)
+    shared = row.owner_node_id != node.node_id
+    if shared and in_force(session, Kind.PROJECT, project_id, row.owner_node_id, node.now()) is None:
+        raise Refusal("RESOURCE_NOT_FOUND", pointer="/project_id")
+    return row
+
+
+def owned(node: Node, session: Session, project_id: str) -> ProjectRow:
+    """Return a project of this node."""
+    row = visible(node, session, project_id)
+    if row.owner_node_id != node.node_id:
+        raise Refusal("NOT_YOURS", pointer="/project_id")
+    return row
+
+
+def shared_with(node: Node, session: Session, partner_node_id: str, project_id: str) -> ProjectRow:
+    """Return a project in which this node and a partner take part; to a stranger it does not exist."""
+    if in_force(session, Kind.PROJECT, project_id, partner_node_id, node.now()) is not None:
+        return find(session, project_id)
+    known = select(ApprovalRow.seq).where(
+        ApprovalRow.kind == Kind.PROJECT.value,
+        ApprovalRow.resource_id == project_id,
+        ApprovalRow.partner_node_id == partner_node_id,
+    )
+    related = session.scalar(known.limit(1)) is not None
+    raise Refusal("PERMIT_MISSING" if related else "RESOURCE_NOT_FOUND", pointer="/project_id")
+
+
+def contribute(
+    node: Node, session: Session, project_id: str, datasets: Iterable[Mapping[str, Any]], owners: set[str]
+) -> None:
+    """Replace what some nodes contribute; of this node only what exists and is not private."""
+    at = ProjectDatasetRow
+    session.execute(delete(at).where(at.project_id == project_id, at.node_id.in_(owners - {node.node_id})))
+    for dataset in datasets:
+        owner, dataset_id = dataset["owner"], dataset["dataset_id"]
+        if owner not in owners or (owner == node.node_id and not _showable(session, dataset_id)):
+            continue
+        session.merge(at(project_id=project_id, node_id=owner, dataset_id=dataset_id))
+
+
+def datasets_of(node: Node, session: Session, project_id: str, *, shown: bool) -> dict[str, list[str]]:
+    """Which datasets each node contributes; `shown` leaves out what is private here."""
+    at = ProjectDatasetRow
+    found: dict[str, list[str]] = {}
+    for row in session.scalars(select(at).where(at.project_id == project_id).order_by(at.node_id, at.dataset_id)):
+        if shown and row.node_id == node.node_id and not _showable(session, row.dataset_id):
+            continue
+        found.setdefault(row.node_id, []).append(row.dataset_id)
+    return found
+
+
+def summary(row: ProjectRow) -> dict[str, Any]:
+    """Return a project as `ProjectSummary`."""
+    return without_none({"project_id": row.project_id, **{name: getattr(row, name) for name in _FIELDS}})
+
+
+def record(node: Node, session: Session, row: ProjectRow) -> dict[str, Any]:
+    """Return a project as `ProjectRecord`."""
+    partners = _partners(node, session, row.project_id)
+    nodes_ = [{"node_id": item.partner_node_id, "contract_id": item.contract_id} for item in partners]
+    return {
+        **summary(row),
+        "owner_node_id": row.owner_node_id,
+        "nodes": [{"node_id": node.node_id}, *nodes_],
+        "datasets": datasets_of(node, session, row.project_id, shown=False),
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }
+
+
+def _apply(row: ProjectRow, change: Mapping[str, Any]) -> None:
+    for name, value in change.items():
+        setattr(row, name, value)
+
+
+def _refuse_taken_id(session: Session, partner_node_id: str, project_id: str) -> None:
+    """One id is one project on this node: another owner's cannot be taken over."""
+    row = session.scalar(select(ProjectRow).where(ProjectRow.project_id == project_id))
+    if row is not None and row.owner_node_id != partner_node_id:
+        raise Refusal("ID_TAKEN", pointer="/project_id")
+
+
+def _partners(node: Node, session: Session, project_id: str) -> list[ContractRow]:
+    """Return the contracts with the partners that take part in a project, one for each partner."""
+    rows = session.scalars(
+        select(ContractRow)
+        .join(ApprovalRow, ApprovalRow.contract_id == ContractRow.contract_id)
+        .outerjoin(PermitRow, PermitRow.audit_id == ApprovalRow.audit_id)
+        .where(
+            ApprovalRow.kind == Kind.PROJECT.value,
+            ApprovalRow.resource_id == project_id,
+            still_good(node.now()),
+        )
+        .order_by(ApprovalRow.seq)
+    )
+    return list({row.partner_node_id: row for row in rows}.values())
+
+
+def _owe_update(node: Node, session: Session, project_id: str, change: dict[str, Any]) -> list[OutboxRow]:
+    if node.faults.on("project-update-not-sent"):
+        return []
+    return [
+        node.outbox.put(
+            session,
+            contract.contract_id,
+            "projectUpdate",
+            {"contract_id": contract.contract_id, "project_id": project_id, **change},
+        )
+        for contract in _partners(node, session, project_id)
+    ]
+
+
+def _set_own_datasets(node: Node, session: Session, project_id: str, dataset_ids: Iterable[str]) -> None:
+    at = ProjectDatasetRow
+    session.execute(delete(at).where(at.project_id == project_id, at.node_id == node.node_id))
+    for index, dataset_id in enumerate(dataset_ids):
+        if session.scalar(select(DatasetRow.seq).where(DatasetRow.dataset_id == dataset_id)) is None:
+            raise Refusal("RESOURCE_NOT_FOUND", pointer=f"/dataset_ids/{index}")
+        session.add(at(project_id=project_id, node_id=node.node_id, dataset_id=dataset_id))
+    session.flush()
+
+
+def _offered(node: Node, session: Session, project_id: str) -> list[dict[str, Any]]:
+    """What this node contributes, as partners see it."""
+    ids = datasets_of(node, session, project_id, shown=True).get(node.node_id, [])
+    rows = session.scalars(select(DatasetRow).where(DatasetRow.dataset_id.in_(ids)).order_by(DatasetRow.seq))
+    return [dataset_summary(node, row) for row in rows]
+
+
+def dataset_summary(node: Node, row: DatasetRow) -> dict[str, Any]:
+    """Return a dataset as `DatasetSummary`."""
+    return without_none(
+        {
+            "dataset_id": row.dataset_id,
+            "name": row.name,
+            "owner": node.node_id,
+            "category": row.category,
+            "count": row.count,
+            "description": row.description,
+        }
+    )
+
+
+def _showable(session: Session, dataset_id: str) -> bool:
+    visibility = session.scalar(select(DatasetRow.visibility).where(DatasetRow.dataset_id == dataset_id))
+    return visibility is not None and visibility != PRIVATE

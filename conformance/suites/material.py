@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from conformance.harness.partner import Partner
 from conformance.harness.profile import Protocol
-from conformance.harness.world import Told, World
+from conformance.harness.world import Awaited, Told, World
 
 DATASET_LEVEL = 3
 HOUR_MS = 3_600_000
@@ -134,13 +134,17 @@ def shown(granted: Mapping[str, Any], *, level: int = 0, name: str = "", token: 
     return ("/".join(str(part) for part in parts),)
 
 
+def issued_permit(told: Awaited) -> Mapping[str, Any]:
+    """Return the permit that a call of the target's carried, empty when it carried none."""
+    issued = told.sent.get("resource_permit")
+    return issued if isinstance(issued, dict) else {}
+
+
 def granted(world: World, partner: Partner, slug: str, dataset_id: str, **limits: Any) -> Mapping[str, Any]:
     """Have the target's operator grant a dataset to a partner; return the permit that the partner was sent."""
     body = {"contract_id": partner.contract_id, "dataset_id": dataset_id, "auth_scope": {"type": "NODE"}, **limits}
     audit_id = world.fact(f"{slug}:audit", world.own(f"grant:{slug}", "ownDatasetGrant", body).at("/audit_id"))
-    told = world.awaited(f"granted:{slug}", partner, "datasetGrant", {"audit_id": audit_id})
-    issued = told.sent.get("resource_permit")
-    return issued if isinstance(issued, dict) else {}
+    return issued_permit(world.awaited(f"granted:{slug}", partner, "datasetGrant", {"audit_id": audit_id}))
 
 
 def use(

@@ -1,0 +1,216 @@
+"""Permits (9.2-b): one layered scheme, the least that is needed, period, scope and number, withdrawal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conformance.checks import listing
+from conformance.harness import expect
+from conformance.harness.records import Finding
+from conformance.harness.registry import check
+from conformance.harness.story import MISSING, Story
+
+SHUT = ("PERMIT_MISSING", "RESOURCE_NOT_FOUND")
+ENDED = ("PERMIT_REVOKED", *SHUT)
+
+# --- 9.2-b one layered scheme ---------------------------------------------------------------------------------------
+
+
+@check("9.2-b", "permit_layers", "PERMIT_NOT_HONOURED")
+def the_right_permit_opens_the_resource(story: Story) -> Iterator[Finding]:
+    """The permit that was issued opens the dataset, also when it is shown among others."""
+    yield from expect.accepted(story, "use", "PERMIT_NOT_HONOURED")
+    yield from expect.accepted(story, "one-of-several", "PERMIT_NOT_HONOURED")
+
+
+@check("9.2-b", "permit_layers", "PERMIT_NOT_DEMANDED")
+def without_a_permit_nothing_opens(story: Story) -> Iterator[Finding]:
+    """A node that was granted a dataset does not get it without showing the permit."""
+    yield from expect.refused(story, "no-permit", "PERMIT_NOT_DEMANDED", *SHUT, twin="use")
+
+
+@check("9.2-b", "permit_layers", "PERMIT_FORGED")
+def a_forged_token_opens_nothing(story: Story) -> Iterator[Finding]:
+    """A token that differs from the issued one in one character is refused."""
+    yield from expect.refused(story, "forged", "PERMIT_FORGED", *SHUT, twin="use")
+
+
+@check("9.2-b", "permit_layers", "PERMIT_OF_OTHER_LAYER_HONOURED")
+def a_permit_opens_its_own_layer_only(story: Story) -> Iterator[Finding]:
+    """A token shown for another layer, or under another resource's name, is refused."""
+    code = "PERMIT_OF_OTHER_LAYER_HONOURED"
+    yield from expect.refused(story, "wrong-level", code, "PERMIT_OUT_OF_SCOPE", *SHUT, twin="use")
+
+
+@check("9.2-b", "permit_layers", "PERMIT_REFUSAL_DISCLOSES")
+def a_refusal_discloses_nothing_of_the_resource(story: Story) -> Iterator[Finding]:
+    """The refusals of a use say nothing of the dataset's name, category or description."""
+    for name in ("no-permit", "forged", "wrong-level", "other-resource", "stranger"):
+        step = story.step(name)
+        body = step.exchange.answer.body.decode(errors="replace") if step.exchange.answer else ""
+        if not step.reading.accepted and story.fact("canary") in body:
+            yield expect.finding("PERMIT_REFUSAL_DISCLOSES", step, expected="a bare refusal", actual="fields of it")
+
+
+# --- 9.2-b-1 no more than is needed ---------------------------------------------------------------------------------
+
+
+@check("9.2-b-1", "permit_layers", "PERMIT_OPENS_OTHER_RESOURCE")
+def a_permit_opens_no_other_resource(story: Story) -> Iterator[Finding]:
+    """A permit for one dataset does not open another, under whichever name it is shown."""
+    for step in ("other-resource", "renamed"):
+        yield from expect.refused(story, step, "PERMIT_OPENS_OTHER_RESOURCE", *SHUT, twin="use")
+
+
+@check("9.2-b-1", "permit_layers", "PERMIT_NAME_IGNORED")
+def a_token_opens_only_what_it_is_shown_for(story: Story) -> Iterator[Finding]:
+    """A token that is shown for another resource does not open its own by the way."""
+    yield from expect.refused(story, "wrong-name", "PERMIT_NAME_IGNORED", *SHUT, twin="use")
+
+
+@check("9.2-b-1", "permit_layers", "PERMIT_TRANSFERRED")
+def a_permit_opens_nothing_for_another_node(story: Story) -> Iterator[Finding]:
+    """A permit issued to one node is refused when another shows it, and is not listed to it."""
+    yield from expect.refused(story, "stranger", "PERMIT_TRANSFERRED", *SHUT, twin="use")
+    lent = [{"dataset_id": story.fact("lent")}]
+    yield from listing.lacks(story, "list-stranger", lent, "PERMIT_TRANSFERRED")
+
+
+@check("9.2-b-1", "permit_bounds", "PERMIT_LONGER_THAN_ASKED")
+def no_longer_period_is_granted_than_applied_for(story: Story) -> Iterator[Finding]:
+    """A decision for a longer period than was applied for is refused, and the application is still pending."""
+    code = "PERMIT_LONGER_THAN_ASKED"
+    yield from expect.refused(story, "approve-longer", code, "EXPIRY_INVALID", "REQUEST_INVALID", twin="approve")
+
+
+@check("9.2-b-1", "permit_bounds", "PERMIT_MORE_THAN_ASKED")
+def no_more_uses_are_granted_than_applied_for(story: Story) -> Iterator[Finding]:
+    """A decision for more uses than were applied for is refused, and the application is still pending."""
+    code = "PERMIT_MORE_THAN_ASKED"
+    yield from expect.refused(story, "approve-more", code, "REQUEST_INVALID", "EXPIRY_INVALID", twin="approve")
+
+
+@check("9.2-b-1", "permit_bounds", "PERMIT_EXCEEDS_APPLICATION")
+def the_permit_holds_no_more_than_was_applied_for(story: Story) -> Iterator[Finding]:
+    """The permit that is issued has the period and number applied for."""
+    code = "PERMIT_EXCEEDS_APPLICATION"
+    yield from expect.carried(story, "as-asked", "/resource_permit/time_limit", story.fact("until"), code)
+    yield from expect.carried(story, "as-asked", "/resource_permit/times_limit", 5, code)
+
+
+@check("9.2-b-1", "permit_bounds", "PERMIT_EXCEEDS_DECISION")
+def the_permit_holds_no_more_than_was_decided(story: Story) -> Iterator[Finding]:
+    """Where the operator grants less than was applied for, the permit has the less."""
+    code = "PERMIT_EXCEEDS_DECISION"
+    yield from expect.carried(story, "less", "/resource_permit/time_limit", story.fact("shorter"), code)
+    yield from expect.carried(story, "less", "/resource_permit/times_limit", 2, code)
+
+
+@check("9.2-b-1", "permit_bounds", "PERMIT_OUTLASTS_CONTRACT")
+def the_permit_does_not_outlast_the_contract(story: Story) -> Iterator[Finding]:
+    """A permit without a period of its own ends with the contract at the latest."""
+    step, ends = story.step("endless"), story.fact("ends")
+    limit = step.got("/resource_permit/time_limit")
+    if limit is not MISSING and (not isinstance(limit, int) or limit > ends):
+        yield expect.finding(
+            "PERMIT_OUTLASTS_CONTRACT",
+            step,
+            pointer="/resource_permit/time_limit",
+            expected=f"none, or at most {ends}",
+            actual=limit,
+        )
+
+
+# --- 9.2-b-2 period, scope, number ----------------------------------------------------------------------------------
+
+
+@check("9.2-b-2", "permit_count", "PERMIT_COUNT_IGNORED")
+def a_permit_is_spent_after_its_uses(story: Story) -> Iterator[Finding]:
+    """A permit for two uses admits no third."""
+    code = "PERMIT_COUNT_IGNORED"
+    yield from expect.refused(story, "third", code, "PERMIT_EXHAUSTED", "PERMIT_EXPIRED", *SHUT, twin="first")
+
+
+@check("9.2-b-2", "permit_count", "PERMIT_COUNT_SHORT")
+def a_permit_admits_all_its_uses(story: Story) -> Iterator[Finding]:
+    """A permit for two uses admits two, whatever was refused between them."""
+    yield from expect.accepted(story, "first", "PERMIT_COUNT_SHORT")
+    yield from expect.accepted(story, "second", "PERMIT_COUNT_SHORT")
+
+
+@check("9.2-b-2", "permit_count", "PERMIT_USES_MISCOUNTED")
+def the_owner_sees_how_often_a_permit_was_used(story: Story) -> Iterator[Finding]:
+    """Where the owner is told the number of uses, it is that of the uses admitted."""
+    if story.step("record").get("/uses") is not MISSING:
+        yield from expect.shows(story, "record", "/uses", 2, "PERMIT_USES_MISCOUNTED")
+
+
+@check("9.2-b-2", "permit_period", "PERMIT_PERIOD_IGNORED")
+def a_permit_ends_with_its_period(story: Story) -> Iterator[Finding]:
+    """A use after the period is refused, though one within it was admitted."""
+    yield from expect.refused(story, "late", "PERMIT_PERIOD_IGNORED", "PERMIT_EXPIRED", *ENDED, twin="in-time")
+
+
+@check("9.2-b-2", "permit_period", "PERMIT_PERIOD_CUT")
+def a_permit_lasts_for_its_period(story: Story) -> Iterator[Finding]:
+    """A permit whose period goes on still admits uses when another's has ended."""
+    yield from expect.accepted(story, "in-time", "PERMIT_PERIOD_CUT")
+    yield from expect.accepted(story, "still", "PERMIT_PERIOD_CUT")
+
+
+@check("9.2-b-2", "permit_scope", "PERMIT_SCOPE_IGNORED")
+def a_permit_for_a_project_opens_no_other(story: Story) -> Iterator[Finding]:
+    """A use in another project than the permit's, or in none, is refused."""
+    for step in ("elsewhere", "nowhere"):
+        yield from expect.refused(story, step, "PERMIT_SCOPE_IGNORED", "PERMIT_OUT_OF_SCOPE", *SHUT, twin="inside")
+
+
+@check("9.2-b-2", "permit_scope", "PERMIT_SCOPE_NOT_HONOURED")
+def a_permit_for_a_project_opens_it_there(story: Story) -> Iterator[Finding]:
+    """A permit for a project names it, and admits uses in it."""
+    code = "PERMIT_SCOPE_NOT_HONOURED"
+    yield from expect.carried(story, "granted:lent", "/resource_permit/auth_scope", story.fact("scope"), code)
+    yield from expect.accepted(story, "inside", code)
+
+
+@check("9.2-b-2", "permit_of_ended_contract", "PERMIT_SURVIVES_CONTRACT")
+def a_permit_ends_with_its_contract(story: Story) -> Iterator[Finding]:
+    """Once the contract has ended its permits open nothing, also under a new contract of the same nodes."""
+    code = "PERMIT_SURVIVES_CONTRACT"
+    gone = ("CONTRACT_NOT_ACTIVE", "CONTRACT_EXPIRED", "CONTRACT_NOT_FOUND", "NODE_UNKNOWN")
+    yield from expect.refused(story, "use-ended", code, *gone, *ENDED, twin="use")
+    yield from expect.refused(story, "use-again", code, "PERMIT_EXPIRED", *ENDED, twin="use-fresh")
+
+
+# --- 9.2-b-3 withdrawal ---------------------------------------------------------------------------------------------
+
+
+@check("9.2-b-3", "permit_withdrawn", "PERMIT_SURVIVES_WITHDRAWAL")
+def a_withdrawn_permit_opens_nothing(story: Story) -> Iterator[Finding]:
+    """A permit that has just opened a dataset is refused from the withdrawal on."""
+    yield from expect.accepted(story, "revoke", "PERMIT_SURVIVES_WITHDRAWAL")
+    yield from expect.refused(story, "use-gone", "PERMIT_SURVIVES_WITHDRAWAL", *ENDED, twin="use")
+
+
+@check("9.2-b-3", "permit_withdrawn", "PERMIT_TOLD_AFTER_WITHDRAWAL")
+def a_withdrawn_permit_is_not_told_again(story: Story) -> Iterator[Finding]:
+    """The applicant that asks learns that its grant has ended, and is shown no permit."""
+    yield from expect.shows(story, "state", "/status", "TERMINATED", "PERMIT_TOLD_AFTER_WITHDRAWAL")
+    yield from expect.shows(story, "state", "/resource_permit", MISSING, "PERMIT_TOLD_AFTER_WITHDRAWAL")
+
+
+@check("9.2-b-3", "permit_withdrawn", "PERMIT_LOST_WITH_ANOTHER")
+def a_withdrawal_spares_other_permits(story: Story) -> Iterator[Finding]:
+    """Another permit of the same node still opens its dataset."""
+    yield from expect.accepted(story, "use-kept", "PERMIT_LOST_WITH_ANOTHER")
+
+
+# --- 9.2-b-4 configuration ------------------------------------------------------------------------------------------
+
+
+@check("9.2-b-4", "permit_withdrawn", "PERMISSION_CHANGE_WITHOUT_EFFECT")
+def a_change_of_permissions_takes_effect_at_once(story: Story) -> Iterator[Finding]:
+    """A dataset opens when its permissions are widened, and is refused once they are narrowed again."""
+    code = "PERMISSION_CHANGE_WITHOUT_EFFECT"
+    yield from expect.accepted(story, "use-shown", code)
+    yield from expect.refused(story, "use-hidden", code, *ENDED, twin="use-shown")

@@ -1,0 +1,173 @@
+"""Stories about permits (9.2-b): what they open, for whom, where, how long, how often, and what ends them."""
+
+from __future__ import annotations
+
+from conformance.harness.errors import NotOffered
+from conformance.harness.partner import Partner
+from conformance.harness.profile import Protocol
+from conformance.harness.registry import scenario
+from conformance.harness.world import World
+from conformance.suites.material import (
+    DAY_MS,
+    HOUR_MS,
+    granted,
+    issued_permit,
+    needed,
+    own_dataset,
+    project_of_target,
+    shown,
+    use,
+)
+
+PERIOD_SECONDS = 2.0
+
+
+@scenario()
+def test_permit_layers(world: World) -> None:
+    """Only the right permit, shown by the right node at the right layer, opens a dataset (9.2-b, 9.2-b-1)."""
+    partner, stranger = world.signed_partner(), world.signed_partner("stranger")
+    canary = world.fact("canary", world.id("canary"))
+    secret = {"description": f"说明 {canary}", "category": canary[:64], "name": f"数据集 {canary}"}
+    lent = own_dataset(world, "lent", **secret)
+    other = own_dataset(world, "other", **secret)
+    issued = granted(world, partner, "lent", lent)
+    good = shown(issued)
+    use(world, "use", partner, lent, good)
+    use(world, "no-permit", partner, lent, breaks="no permit is shown")
+    token = str(issued.get("token", ""))
+    forged = shown(issued, token=("B" if token[:1] == "A" else "A") + token[1:])
+    use(world, "forged", partner, lent, forged, breaks="the token was not issued")
+    use(world, "wrong-level", partner, lent, shown(issued, level=2), breaks="the permit is of another layer")
+    use(world, "wrong-name", partner, lent, shown(issued, name=other), breaks="the permit names another resource")
+    use(world, "other-resource", partner, other, good, breaks="the permit is for another dataset")
+    renamed = shown(issued, name=other)
+    use(world, "renamed", partner, other, renamed, breaks="the token is of a permit for another dataset")
+    use(world, "stranger", stranger, lent, good, breaks="the permit was issued to another node")
+    mixed = (*shown(issued, name=other, token="0" * 32), *good)
+    use(world, "one-of-several", partner, lent, mixed)
+    world.call("list-stranger", stranger, "datasetAuthList", {"contract_id": stranger.contract_id, "page_size": 500})
+
+
+@scenario()
+def test_permit_count(world: World) -> None:
+    """A permit for two uses admits two, and what is refused does not count (9.2-b-2)."""
+    partner = world.signed_partner()
+    lent = own_dataset(world, "lent")
+    issued = granted(world, partner, "lent", lent, times_limit=2)
+    good = shown(issued)
+    use(world, "first", partner, lent, good)
+    forged = shown(issued, token="0" * 32)
+    use(world, "forged", partner, lent, forged, breaks="the token was not issued")
+    use(world, "second", partner, lent, good)
+    use(world, "third", partner, lent, good, breaks="the number of uses is spent")
+    world.own("record", "ownDatasetAuditQuery", {"audit_id": world.facts["lent:audit"]})
+
+
+@scenario()
+def test_permit_period(world: World) -> None:
+    """A permit admits uses until its period ends, not after (9.2-b-2)."""
+    partner = world.signed_partner()
+    short, long = own_dataset(world, "short"), own_dataset(world, "long")
+    until = world.now_ms() + int(PERIOD_SECONDS * 1000)
+    brief = shown(granted(world, partner, "short", short, time_limit=until))
+    lasting = shown(granted(world, partner, "long", long, time_limit=until + DAY_MS))
+    use(world, "in-time", partner, short, brief)
+    world.elapse(PERIOD_SECONDS + 0.5)
+    use(world, "late", partner, short, brief, breaks="the period has ended")
+    use(world, "still", partner, long, lasting)
+    world.call("list", partner, "datasetAuthList", {"contract_id": partner.contract_id, "page_size": 500})
+
+
+@scenario()
+def test_permit_scope(world: World) -> None:
+    """A permit for one project admits uses in that project only (9.2-b-2)."""
+    if Protocol.PROJECT not in world.profile.capabilities.protocols:
+        raise NotOffered("profile: capabilities.protocols does not list project, so nothing can be scoped to one")
+    partner = world.signed_partner()
+    here, there = project_of_target(world, partner, "here"), project_of_target(world, partner, "there")
+    lent = own_dataset(world, "lent")
+    scope = world.fact("scope", {"type": "PROJECT", "project_id": here})
+    good = shown(granted(world, partner, "lent", lent, auth_scope=scope))
+    use(world, "inside", partner, lent, good, project_id=here)
+    use(world, "elsewhere", partner, lent, good, project_id=there, breaks="the permit is for another project")
+    use(world, "nowhere", partner, lent, good, breaks="the permit is for a project and none is named")
+
+
+@scenario()
+def test_permit_bounds(world: World) -> None:
+    """A permit never holds more than was applied for, nor outlives the contract (9.2-b-1)."""
+    ends = world.fact("ends", world.now_ms() + 20 * DAY_MS)
+    partner = world.signed_partner(expired_time=ends)
+    until = world.fact("until", world.now_ms() + 10 * DAY_MS)
+    terms = {"contract_id": partner.contract_id, "auth_scope": {"type": "NODE"}}
+    limits = {"time_limit": until, "times_limit": 5}
+    asked = {slug: {"audit_id": world.id(slug)} for slug in ("first", "second", "endless")}
+    for slug in ("first", "second"):
+        body = {**terms, **limits, **asked[slug], "dataset_id": own_dataset(world, f"set-{slug}")}
+        needed(world.call(f"apply:{slug}", partner, "datasetAuditApply", body))
+    yes = {**asked["first"], "status": "APPROVED"}
+    longer = {**yes, "time_limit": until + HOUR_MS}
+    world.own("approve-longer", "ownDatasetAuditConfirm", longer, breaks="longer than was applied for")
+    more = {**yes, "times_limit": 6}
+    world.own("approve-more", "ownDatasetAuditConfirm", more, breaks="more uses than were applied for")
+    world.call("still-pending", partner, "datasetAuditQuery", asked["first"])
+    world.fact("shorter", until - HOUR_MS)
+    world.own("approve", "ownDatasetAuditConfirm", {**yes, "time_limit": until - HOUR_MS, "times_limit": 2})
+    world.awaited("less", partner, "datasetAuditConfirm", asked["first"])
+    needed(world.own("approve-second", "ownDatasetAuditConfirm", {**asked["second"], "status": "APPROVED"}))
+    world.awaited("as-asked", partner, "datasetAuditConfirm", asked["second"])
+    body = {**terms, **asked["endless"], "dataset_id": own_dataset(world, "set-endless")}
+    needed(world.call("apply:endless", partner, "datasetAuditApply", body))
+    needed(world.own("approve-endless", "ownDatasetAuditConfirm", {**asked["endless"], "status": "APPROVED"}))
+    world.awaited("endless", partner, "datasetAuditConfirm", asked["endless"])
+
+
+def _sign_again(world: World, partner: Partner) -> None:
+    """Sign a second contract between the same two nodes."""
+    applied = world.call("again:apply", partner, "contractApply", partner.application(world.now_ms() + DAY_MS))
+    partner.contract_id = str(applied.at("/contract_id"))
+    partner.claims.add(partner.contract_id)
+    decision = {"contract_id": partner.contract_id, "status": "APPROVED"}
+    needed(world.own("again:approve", "ownContractConfirm", decision))
+    world.awaited("again:confirmed", partner, "contractConfirm", decision)
+    partner.open_contract = True
+
+
+@scenario()
+def test_permit_of_ended_contract(world: World) -> None:
+    """A permit ends with the contract it was given under, also when the two sign again (9.2-b-2)."""
+    partner = world.signed_partner()
+    lent = own_dataset(world, "lent")
+    good = shown(granted(world, partner, "lent", lent))
+    use(world, "use", partner, lent, good)
+    needed(world.call("end", partner, "contractTerminate", {"contract_id": partner.contract_id}))
+    partner.open_contract = False
+    use(world, "use-ended", partner, lent, good, breaks="the contract has ended")
+    _sign_again(world, partner)
+    use(world, "use-again", partner, lent, good, breaks="the permit was given under a contract that has ended")
+    fresh = shown(granted(world, partner, "fresh", lent))
+    use(world, "use-fresh", partner, lent, fresh)
+
+
+@scenario()
+def test_permit_withdrawn(world: World) -> None:
+    """A permit that came of an application is withdrawn; the others stay in force (9.2-b-3, 9.2-b-4)."""
+    partner = world.signed_partner()
+    asked = {"contract_id": partner.contract_id}
+    audits = {slug: {"audit_id": world.id(slug)} for slug in ("gone", "kept")}
+    permits = {}
+    for slug, audit in audits.items():
+        dataset_id = own_dataset(world, f"set-{slug}")
+        needed(world.call(f"apply:{slug}", partner, "datasetAuditApply", {**asked, **audit, "dataset_id": dataset_id}))
+        needed(world.own(f"approve:{slug}", "ownDatasetAuditConfirm", {**audit, "status": "APPROVED"}))
+        permits[slug] = shown(issued_permit(world.awaited(f"permit:{slug}", partner, "datasetAuditConfirm", audit)))
+    gone, kept = world.facts["set-gone"], world.facts["set-kept"]
+    use(world, "use", partner, gone, permits["gone"])
+    world.own("revoke", "ownDatasetAuditTerminate", audits["gone"])
+    use(world, "use-gone", partner, gone, permits["gone"], breaks="the permit was withdrawn")
+    world.call("state", partner, "datasetAuditQuery", audits["gone"])
+    use(world, "use-kept", partner, kept, permits["kept"])
+    needed(world.own("show", "ownDatasetUpdate", {"dataset_id": gone, "visibility": "PUBLIC"}))
+    use(world, "use-shown", partner, gone)
+    needed(world.own("hide", "ownDatasetUpdate", {"dataset_id": gone, "visibility": "PRIVATE"}))
+    use(world, "use-hidden", partner, gone, breaks="it is not shown any more")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -78,8 +79,10 @@ class NodeServer:
     def start(self) -> None:
         """Bind, and serve in threads of its own."""
         try:
+            self._claim_port()
             self._server.prepare()
         except OSError as failure:
+            self.node.close()
             raise ConfigError(
                 f"cannot listen on {self._config.host}:{self._config.port}: {failure}",
                 hint="choose another --port, 0 takes a free one",
@@ -96,6 +99,12 @@ class NodeServer:
         for thread in self._threads:
             thread.join()
         self.node.close()
+
+    def _claim_port(self) -> None:
+        """Fail early and cleanly where the port is taken: cheroot leaves its socket open when it cannot bind."""
+        if self._config.port:
+            family = socket.AF_INET6 if ":" in self._config.host else socket.AF_INET
+            socket.create_server((self._config.host, self._config.port), family=family).close()
 
     def _run(self, target: Callable[[], None], name: str) -> None:
         thread = threading.Thread(target=target, name=f"{self.node.node_id}-{name}", daemon=True)

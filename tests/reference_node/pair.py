@@ -12,6 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 import flask
 import jsonschema_rs
+
 import specs
 from reference_node.app import create_app, node_of
 from reference_node.config import load_config

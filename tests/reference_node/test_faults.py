@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 import reference_node
 import specs
 from reference_node.errors import ConfigError

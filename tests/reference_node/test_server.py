@@ -1,0 +1,101 @@
+"""The node on a socket: ready line, real calls between two processes' worth of nodes, clean stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+import requests
+
+from reference_node.config import load_config
+from reference_node.errors import ConfigError
+from reference_node.server import NodeServer
+
+FAULT = "node-query-demands-signature"
+pytestmark = pytest.mark.slow
+
+
+def _own(server: NodeServer, method: str, path: str, **parts: Any) -> dict[str, Any]:
+    headers = {"authorization": "Bearer " + server.node.identity.operator_token}
+    answer = requests.request(method, f"{server.address}/v1/platform/node/{path}", headers=headers, timeout=10, **parts)
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def _eventually(told: Callable[[], bool], within: float) -> bool:
+    deadline = monotonic() + within
+    while monotonic() < deadline:
+        if told():
+            return True
+    return told()
+
+
+def test_two_served_nodes_sign_a_contract_over_sockets(tmp_path: Path) -> None:
+    """8.1.2: application, confirmation, health and termination over HTTP, with data folders and background work."""
+    with (
+        NodeServer(load_config(None, data=tmp_path / "a", port=0, node_id="node-a")) as a,
+        NodeServer(load_config(None, data=tmp_path / "b", port=0, node_id="node-b")) as b,
+    ):
+        applied = _own(a, "POST", "contract/apply", json={"address": b.address, "node_id": "node-b"})
+        reference = {"contract_id": applied["data"]["contract_id"]}
+        confirmed = _own(b, "POST", "contract/confirm", json={**reference, "status": "APPROVED"})
+        assert confirmed["data"]["delivery"] == "DELIVERED"
+        assert _own(a, "GET", "partner/health", params=reference)["data"]["contract_status"] == "APPROVED"
+        assert _own(a, "POST", "contract/terminate", json=reference)["data"]["delivery"] == "DELIVERED"
+        assert _own(b, "GET", "contract/query", params=reference)["data"]["status"] == "TERMINATED"
+
+
+def test_a_body_in_chunks_and_one_over_the_limit_are_answered_with_envelopes() -> None:
+    """The server hands streams through, and the limit holds for them too."""
+    with NodeServer(load_config(None, port=0, background=False)) as server:
+        small = _own(server, "POST", "contract/apply", data=iter([b"{", b"}"]))
+        assert small["data"]["error"] == "MEDIA_TYPE_UNSUPPORTED"
+        large = _own(server, "POST", "contract/apply", data=iter([b"x" * 65536] * 17))
+        assert large["data"]["error"] == "BODY_TOO_LARGE"
+
+
+def test_an_occupied_port_is_told_with_a_remedy() -> None:
+    """No trace, one line."""
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError) as caught:
+        NodeServer(load_config(None, port=taken.getsockname()[1], background=False)).start()
+    assert "--port" in caught.value.hint
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_process_says_when_it_is_ready_and_stops_when_told(tmp_path: Path, number: signal.Signals) -> None:
+    """One ready line, hits of faults kept beside the data, exit 0 on the signal."""
+    code = (
+        "from pathlib import Path; from reference_node.config import load_config; from reference_node.server import "
+        f"serve; serve(load_config(None, data=Path({str(tmp_path)!r}), port=0, faults=[{FAULT!r}]))"
+    )
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    with process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        assert ready["event"] == "ready"
+        answer = requests.get(
+            f"{ready['address']}/v1/interconn/node/query", params={"node_id": ready["node_id"]}, timeout=10
+        ).json()
+        assert answer["data"]["error"] == "SIGNATURE_MISSING"
+        hits = tmp_path / "fault-hits.json"
+        assert _eventually(hits.exists, within=5)
+        assert json.loads(hits.read_text()) == {FAULT: 1}
+        process.send_signal(number)
+        assert process.wait(timeout=20) == 0
+        assert process.stdout.read() == ""

@@ -272,12 +272,18 @@ def _problem(run: Run) -> tuple[Text | None, str]:
     return words.find(f"problem.{kind}") or Text(run.problem, run.problem), detail
 
 
+def _within(clause: str, only: tuple[str, ...]) -> bool:
+    """Say whether a run that was restricted to some chapters is about this clause."""
+    return not only or any(clause == part or clause.startswith((f"{part}.", f"{part}-")) for part in only)
+
+
 class _Folder:
     """Carries what every row needs: the recording and whether it can be trusted."""
 
     def __init__(self, run: Run, requirements: Mapping[str, Requirement], *, trusted: bool) -> None:
         self._requirements = requirements
         self._trusted = trusted
+        self._only = tuple(run.header.get("only", ()))
         self._recorded = {row["id"]: row for row in run.requirements}
         self._checks: dict[str, list[CheckResult]] = defaultdict(list)
         for check in run.checks:
@@ -313,6 +319,8 @@ class _Folder:
         untested = said in ("", *(f"by_{way.value}" for way in Verification))
         if verdict is Verdict.NOT_SCORED and requirement.reason and untested:
             return requirement.reason  # the row itself says why a test cannot tell
+        if said == "not_covered" and not _within(requirement.id, self._only):
+            return words.label("reason.left_out")
         if said:
             return words.reason(said)
         return words.label("reason.not_reported" if self._checks[requirement.id] else "reason.not_covered")

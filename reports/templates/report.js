@@ -65,7 +65,7 @@
     if (!clause) return;
     clause.hidden = false;
     clause.open = true;
-    clause.scrollIntoView({ block: "center" });
+    clause.scrollIntoView({ block: "start" });
     clause.querySelector("summary").focus({ preventScroll: true });
   }
   window.addEventListener("hashchange", followHash);

@@ -10,6 +10,7 @@ from hypothesis import given
 from conformance.harness.records import CheckResult, Finding, Stop, StopKind, Verdict
 from conformance.harness.verdict import LEVELS, Outcome
 from reports.fold import GREEN, Report, fold
+from reports.words import label
 from specs import Level, Verification, load_requirements
 from tests.reports.builders import (
     FOUND,
@@ -139,6 +140,17 @@ def test_problems_of_the_run_and_loose_scenarios_are_kept(tmp_path: Path) -> Non
     report = fold(small(tmp_path, check(ids()[0], Verdict.PASS), transcripts=told, problems=["a waiver expired"]))
     assert report.notes == ("a waiver expired",)
     assert [scenario.name for scenario in report.loose] == ["sanity"]
+
+
+def test_a_restricted_run_says_that_it_was_restricted() -> None:
+    """A clause that was left out is not told to have no check."""
+    run = in_memory(check("8.1.2-c", Verdict.PASS))
+    run.header["only"] = ["8.1"]
+    for recorded in run.requirements:
+        recorded["reason"] = recorded["reason"] or "not_covered"
+    report = fold(run)
+    silent = {clause: _row(report, clause).reason for clause in ("8.1.1-a", "8.2.1-a")}
+    assert silent == {"8.1.1-a": label("reason.not_covered"), "8.2.1-a": label("reason.left_out")}
 
 
 def test_a_declaration_is_a_reason_and_never_a_pass() -> None:

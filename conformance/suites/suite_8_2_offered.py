@@ -16,8 +16,6 @@ def test_project_offered(world: World) -> None:
     project_id = body["project_id"]
     world.own("create", "ownProjectCreate", body).at("/project_id")
     asked = {"contract_id": partner.contract_id, "project_id": project_id, "time_limit": world.now_ms() + 5 * DAY_MS}
-    unknown = {**asked, "project_id": world.id("prj-never-made")}
-    world.own("offer-unknown", "ownProjectAuditApply", unknown, breaks="there is no project with this id")
     audit_id = str(world.own("offer", "ownProjectAuditApply", asked).at("/audit_id"))
     world.awaited("arrives", partner, "projectAuditApply", {"project_id": project_id})
     world.own("pending", "ownProjectAuditQuery", {"audit_id": audit_id})
@@ -110,7 +108,6 @@ def test_project_offer_callback_lost(world: World) -> None:
     world.own("ask-approved", "ownProjectAuditQuery", {"audit_id": yes})
     world.awaited("asked", partner, "projectAuditQuery", {"audit_id": yes})
     world.fact("token", known["resource_permit"]["token"])
-    world.call("read", partner, "projectQuery", {"contract_id": partner.contract_id, "project_id": granted})
     world.answers(partner, "projectAuditQuery", saying({"audit_id": yes, "status": "APPLIED"}))
     _, no = drafts.offer_project(world, partner, "prj-denied")
     world.answers(partner, "projectAuditQuery", saying({"audit_id": no, "status": "REJECTED"}))

@@ -35,6 +35,7 @@ def test_project_change(world: World) -> None:
     key, other_key = {"project_id": first["project_id"]}, {"project_id": other["project_id"]}
     world.own("create", "ownProjectCreate", first).at("/project_id")
     world.own("create-other", "ownProjectCreate", other).at("/project_id")
+    world.own("query", "ownProjectQuery", key)
     world.own("query-other", "ownProjectQuery", other_key)
     world.own("rename", "ownProjectUpdate", {**key, "name": f"排放监测（二期） {first['project_id']}"})
     world.own("query-renamed", "ownProjectQuery", key)

@@ -74,6 +74,7 @@ def test_project_received_updates(world: World) -> None:
     dataset = {"dataset_id": world.id("ds-new"), "name": "企业排放 2026", "owner": partner.node_id}
     world.call("change-datasets", partner, "projectUpdate", {**key, "datasets": [dataset]})
     world.own("held-datasets", "ownProjectQuery", own)
+    world.call("read-datasets", partner, "projectQuery", key)
     world.fact("partner", partner.node_id)
     world.fact("datasets", [dataset["dataset_id"]])
     foreign = {"contract_id": stranger.contract_id, "project_id": project_id, "name": "改写"}

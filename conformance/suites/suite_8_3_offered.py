@@ -51,8 +51,6 @@ def test_flow_offer_without_project(world: World) -> None:
     world.awaited("arrives-early", partner, "flowAuditApply", {"flow_id": flow_id}, within=0.2)
     said = drafts.approval(world, partner, "PROJECT", audit_id, project_id)
     world.call("confirm-project", partner, "projectAuditConfirm", said).at("")
-    unknown = {**asked, "flow_id": world.id("flow-never-made")}
-    world.own("offer-unknown", "ownFlowAuditApply", unknown, breaks="there is no flow with this id")
     world.own("offer", "ownFlowAuditApply", asked)
 
 

@@ -28,8 +28,13 @@ _STOPPED = re.compile(r"(?P<kind>\w+)(?: at (?P<step>\S+))?: (?P<message>.+)", r
 
 @cache
 def messages(lang: str) -> Mapping[str, Any]:
-    """Return the table of one language."""
-    return specs.read_toml(specs.folder() / "messages" / f"{lang}.toml")
+    """Return the table of one language; the words of findings stand chapter by chapter in files of their own."""
+    table = specs.read_toml(specs.folder() / "messages" / f"{lang}.toml")
+    findings = table.setdefault("finding", {})
+    for path in sorted((specs.folder() / "messages" / "findings").glob("*.toml")):
+        for code, row in specs.read_toml(path).items():
+            findings[code] = {part: row[part][lang] for part in ("text", "hint")}
+    return table
 
 
 def find(path: str) -> Text | None:

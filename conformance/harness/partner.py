@@ -291,7 +291,7 @@ _NOBODY = b'{"code":40105,"msg":"nobody of this id is played here","data":{"erro
 def _object(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

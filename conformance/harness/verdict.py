@@ -112,8 +112,9 @@ def of_run(requirements: Iterable[RequirementResult], level: Level) -> Outcome:
     seen = {row.verdict for row in scored}
     if seen & {Verdict.FAIL, Verdict.WARN}:
         return Outcome.NON_CONFORMANT
-    if Verdict.NOT_TESTABLE in seen or Verdict.PASS not in seen:
-        return Outcome.INCOMPLETE
+    passed = {row.level for row in scored if row.verdict is Verdict.PASS}
+    if Verdict.NOT_TESTABLE in seen or passed != set(counted(level)):
+        return Outcome.INCOMPLETE  # also where nothing of a level was scored: that says nothing about it
     if any(check.waived for row in scored for check in row.checks):
         return Outcome.CONFORMANT_WITH_WAIVERS
     return Outcome.CONFORMANT

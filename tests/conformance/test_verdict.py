@@ -83,6 +83,13 @@ def test_a_run_folds_its_requirements(rows: list[RequirementResult], expected: O
     assert verdict.of_run(rows, Level.SHALL) is expected
 
 
+def test_a_level_of_which_nothing_was_scored_is_incomplete() -> None:
+    """Passing every shall says nothing about the should clauses."""
+    rows = [requirement(Verdict.PASS), requirement(Verdict.NOT_SCORED, Level.SHOULD)]
+    assert verdict.of_run(rows, Level.SHALL) is Outcome.CONFORMANT
+    assert verdict.of_run(rows, Level.SHOULD) is Outcome.INCOMPLETE
+
+
 def test_a_should_that_is_not_met_counts_only_at_its_level() -> None:
     """A warning leaves the shall level conformant and the should level not."""
     rows = [requirement(Verdict.PASS), requirement(Verdict.WARN, Level.SHOULD)]

@@ -17,12 +17,18 @@ _SECRETS = (b"PRIVATE KEY", b'"password"', b'"token"', b'"secret"', b'"private_k
 # --- 8.1.1 ----------------------------------------------------------------------------------------------------------
 
 
-@check("8.1.1-b", "node_discovery", "NODE_QUERY_REFUSED", "NODE_QUERY_OF_ANOTHER")
+@check("8.1.1-b", "node_discovery", "NODE_QUERY_REFUSED")
 def node_query_is_answered_without_authentication(story: Story) -> Iterator[Finding]:
     """A stranger learns who the node is without showing any credential."""
     yield from expect.accepted(story, "asked", "NODE_QUERY_REFUSED")
+
+
+@check("8.1.1-b", "node_discovery", "NODE_QUERY_IGNORES_ID")
+def node_query_for_another_node_is_refused(story: Story) -> Iterator[Finding]:
+    """A node answers for its own id only."""
     if story.step("asked").reading.accepted:
-        yield from expect.shows(story, "asked", "/node_id", story.profile.target.node_id, "NODE_QUERY_OF_ANOTHER")
+        code = "NODE_QUERY_IGNORES_ID"
+        yield from expect.refused(story, "asked-for-another", code, "RESOURCE_NOT_FOUND", twin="asked")
 
 
 @check("8.1.1-b", "node_discovery", "NODE_QUERY_SHOWS_SECRET")
@@ -35,13 +41,12 @@ def node_query_shows_no_secret(story: Story) -> Iterator[Finding]:
             yield expect.finding("NODE_QUERY_SHOWS_SECRET", step, expected="no secret", actual=word.decode())
 
 
-@check("8.1.1-b", "node_discovery", "NODE_QUERY_ADDRESS_WRONG")
-def node_query_gives_the_address_that_is_served(story: Story) -> Iterator[Finding]:
-    """The node tells the world the same service address as its own operator."""
-    step = story.step("asked")
-    if step.reading.accepted and story.step("own").reading.accepted:
-        expected = story.step("own").get("/address")
-        yield from expect.shows(story, "asked", "/address", expected, "NODE_QUERY_ADDRESS_WRONG")
+@check("8.1.1-b", "node_discovery", "NODE_QUERY_WRONG")
+def node_query_tells_who_and_where_the_node_is(story: Story) -> Iterator[Finding]:
+    """The node tells the world its own id, and the same service address as its own operator."""
+    if story.step("asked").reading.accepted and story.step("own").reading.accepted:
+        yield from expect.shows(story, "asked", "/node_id", story.profile.target.node_id, "NODE_QUERY_WRONG")
+        yield from expect.shows(story, "asked", "/address", story.step("own").get("/address"), "NODE_QUERY_WRONG")
 
 
 @check("8.1.1-a", "node_discovery", "OWN_NODE_QUERY_WRONG")
@@ -139,6 +144,13 @@ def application_is_kept_as_it_was_made(story: Story) -> Iterator[Finding]:
     }
     for pointer, value in wanted.items():
         yield from expect.shows(story, "own-pending", pointer, value, "APPLICATION_NOT_KEPT")
+
+
+@check("8.1.2-a", "contract_reapplied", "CHANGED_APPLICATION_LOST")
+def changed_application_is_not_lost(story: Story) -> Iterator[Finding]:
+    """An application with another content is kept with that content, whatever was pending before."""
+    changed = story.fact("changed")
+    yield from expect.shows(story, "own", "/expired_time", changed, "CHANGED_APPLICATION_LOST")
 
 
 @check("8.1.2-a", "contract_approved", "CONTRACT_NOT_IN_FORCE")

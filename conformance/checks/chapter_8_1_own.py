@@ -80,7 +80,7 @@ def own_application_states_the_particulars(story: Story) -> Iterator[Finding]:
     if not story.happened("applied"):
         return
     itself = story.step("self")
-    for name in ("node_id", "name", "address", "institution"):
+    for name in ("node_id", "name", "address", "institution") if itself.reading.accepted else ():
         yield from expect.carried(story, "applied", f"/{name}", itself.get(f"/{name}"), "OWN_APPLICATION_WRONG")
     yield from expect.carried(story, "applied", "/expired_time", story.fact("until"), "OWN_APPLICATION_WRONG")
 
@@ -211,6 +211,14 @@ def cancellation_that_the_partner_refuses_does_not_count(story: Story) -> Iterat
     code = "REFUSED_CANCEL_SHOWN_AS_DONE"
     yield from expect.refused(story, "cancel-held", code, "PARTNER_REFUSED", twin="cancel")
     yield from expect.shows(story, "own-held", "/status", "APPLIED", code)
+
+
+@check("8.1.2-c", "own_contract_cancelled", "CANCELLED_BY_APPROVER")
+def own_application_is_not_cancelled_by_the_partner(story: Story) -> Iterator[Finding]:
+    """The node that was applied to decides; it cannot withdraw what it has not applied for."""
+    code, errors = "CANCELLED_BY_APPROVER", ("NOT_YOURS", "CONTRACT_NOT_FOUND", "NODE_UNKNOWN")
+    yield from expect.refused(story, "cancel-by-approver", code, *errors, twin="cancel-by-applicant")
+    yield from expect.unchanged(story, "own-held", "own-still-held", code, "/status")
 
 
 @check("8.1.2-c", "own_contract_cancelled", "OWN_CONTRACT_CANCELLED_AFTER_CONFIRM")

@@ -31,6 +31,16 @@ def test_contract_approved(world: World) -> None:
 
 
 @scenario()
+def test_contract_reapplied(world: World) -> None:
+    """A node applies, and before anybody has decided applies for another period (8.1.2-a)."""
+    partner, first = world.partner(), contracts.until(world)
+    world.call("apply", partner, "contractApply", partner.application(first))
+    changed = partner.application(world.fact("changed", first - DAY_MS))
+    partner.contract_id = str(world.call("apply-otherwise", partner, "contractApply", changed).at("/contract_id"))
+    world.own("own", "ownContractQuery", ref(partner))
+
+
+@scenario()
 def test_contract_rejected(world: World) -> None:
     """A node applies and the operator rejects (8.1.2-b)."""
     partner = contracts.applied(world, "partner")

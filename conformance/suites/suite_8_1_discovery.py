@@ -13,6 +13,8 @@ def test_node_discovery(world: World) -> None:
     """A stranger asks the target who it is, its operator asks for itself, a partner and nobody (8.1.1-a, 8.1.1-b)."""
     stranger, target = world.partner("stranger"), {"node_id": world.profile.target.node_id}
     world.call("asked", stranger, "nodeQuery", target)
+    another = {"node_id": world.id("another-node")}
+    world.call("asked-for-another", stranger, "nodeQuery", another, breaks="the node asked for is the one that answers")
     world.own("own", "ownNodeQuery", target)
     partner = world.signed_partner()
     world.fact("partner", dict(partner.particulars))

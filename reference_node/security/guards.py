@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -36,6 +36,18 @@ _MILLIS: Final = re.compile(r"[0-9]{1,16}")
 _REQUIRED: Final = (signing.SOURCE, signing.TARGET, signing.NONCE, signing.TRACE, signing.TIMESTAMP)
 _KEYS_TRIED: Final = 8
 _FOR_EVER: Final = 2**53
+
+# built once: making and hashing a statement costs as much as running it
+_LOCKOUT: Final = select(LockoutRow.locked_until).where(
+    LockoutRow.source == bindparam("locked"), LockoutRow.remote == bindparam("remote")
+)
+_KEYS: Final = (
+    select(PartnerKeyRow.auth_type, PartnerKeyRow.credential)
+    .where(PartnerKeyRow.node_id == bindparam("source"))
+    .order_by(PartnerKeyRow.seen_at.desc())
+    .limit(_KEYS_TRIED)
+)
+_RECORD: Final = insert(NonceRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +88,10 @@ def operator(node: Node, incoming: Incoming) -> None:
 
 def known(node: Node, incoming: Incoming, *, contract: bool) -> Caller:
     """Authenticate a node that this one knows by a contract in any state, or (`contract`) by one in force."""
-    with node.store.read() as session:
-        failures = _preliminaries(node, session, incoming)
+    with node.store.reading() as connection:
+        failures = _preliminaries(node, connection, incoming)
         source = incoming.headers[signing.SOURCE]
-        keys = session.execute(
-            select(PartnerKeyRow.auth_type, PartnerKeyRow.credential)
-            .where(PartnerKeyRow.node_id == source)
-            .order_by(PartnerKeyRow.seen_at.desc())
-            .limit(_KEYS_TRIED)
-        ).all()
+        keys = connection.execute(_KEYS, {"source": source}).all()
     if not keys:
         if not node.faults.on("unknown-node-accepted"):
             raise Refusal("NODE_UNKNOWN", pointer=signing.SOURCE)
@@ -100,8 +107,8 @@ def presented_headers(node: Node, incoming: Incoming) -> bool:
     proof = node.config.proof_of_possession == "required" or signing.SIGNATURE in incoming.headers
     if not proof and not all(incoming.headers.get(name) for name in _REQUIRED):
         return False
-    with node.store.read() as session:
-        _preliminaries(node, session, incoming, signed=proof)
+    with node.store.reading() as connection:
+        _preliminaries(node, connection, incoming, signed=proof)
     return proof
 
 
@@ -125,7 +132,7 @@ def admit(node: Node, session: Session, caller: Caller) -> None:
     source = "all" if node.faults.on("nonce-shared-between-sources") else caller.node_id
     try:
         session.connection().execute(
-            insert(NonceRow), {"source": source, "nonce": caller.nonce, "expires_at": caller.nonce_until}
+            _RECORD, {"source": source, "nonce": caller.nonce, "expires_at": caller.nonce_until}
         )
     except IntegrityError:
         raise Refusal("NONCE_REPLAYED", pointer=signing.NONCE) from None
@@ -140,7 +147,7 @@ def prune(node: Node) -> None:
         session.execute(delete(LockoutRow).where(LockoutRow.failed_at < aged, LockoutRow.locked_until < now))
 
 
-def _preliminaries(node: Node, session: Session, incoming: Incoming, *, signed: bool = True) -> bool:
+def _preliminaries(node: Node, connection: Connection, incoming: Incoming, *, signed: bool = True) -> bool:
     """Check headers, CSRF, lock-out, target and timestamp; return whether failures of this caller are on record."""
     headers = incoming.headers
     for name in _REQUIRED:
@@ -152,12 +159,12 @@ def _preliminaries(node: Node, session: Session, incoming: Incoming, *, signed: 
             if not headers.get(name):
                 if node.faults.on("unsigned-request-accepted"):
                     continue
-                session.rollback()
+                connection.close()  # an in-memory database has this one only
                 _count_failure(node, incoming)
                 raise Refusal("SIGNATURE_MISSING", pointer=name)
     if incoming.method == "POST" and not headers.get(signing.CSRF) and not node.faults.on("csrf-not-checked"):
         raise Refusal("CSRF_HEADER_MISSING", pointer=signing.CSRF)
-    failures = _check_lockout(node, session, incoming)
+    failures = _check_lockout(node, connection, incoming)
     if headers[signing.TARGET] != node.node_id and not node.faults.on("target-not-checked"):
         raise Refusal("TARGET_MISMATCH", pointer=signing.TARGET)
     skew = abs(node.now() - int(headers[signing.TIMESTAMP]))
@@ -226,12 +233,9 @@ def _lockout_key(node: Node, incoming: Incoming) -> tuple[str, str]:
     return incoming.headers[signing.SOURCE], incoming.remote
 
 
-def _check_lockout(node: Node, session: Session, incoming: Incoming) -> bool:
-    row = session.execute(
-        select(LockoutRow.locked_until).where(
-            LockoutRow.source == (key := _lockout_key(node, incoming))[0], LockoutRow.remote == key[1]
-        )
-    ).first()
+def _check_lockout(node: Node, connection: Connection, incoming: Incoming) -> bool:
+    source, remote = _lockout_key(node, incoming)
+    row = connection.execute(_LOCKOUT, {"locked": source, "remote": remote}).first()
     if row is None:
         return False
     left = row.locked_until - node.now()

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import bindparam, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from reference_node.domain import EndReason, Role, Status, contract
@@ -25,6 +25,8 @@ from reference_node.security.guards import Caller
 from reference_node.security.keys import PublicKey
 from reference_node.store.contracts import ContractRow, PartnerKeyRow
 
+# built once: making and hashing a statement costs as much as running it
+_BY_ID = select(ContractRow).where(ContractRow.contract_id == bindparam("contract_id")).with_for_update()
 _PARTICULARS = ("name", "description", "inst_id", "institution", "system", "system_version")
 
 
@@ -169,7 +171,7 @@ def health_for(node: Node, session: Session, caller: Caller, contract_id: str | 
 
 def between(node: Node, session: Session, caller: Caller, contract_id: str) -> ContractRow:
     """Return the contract if the caller is its other party and uses its key; to all others it does not exist."""
-    row = session.get(ContractRow, contract_id, with_for_update=True)
+    row = session.scalar(_BY_ID, {"contract_id": contract_id})
     if row is None:
         raise Refusal("CONTRACT_NOT_FOUND", pointer="/contract_id")
     party = row.partner_node_id == caller.node_id

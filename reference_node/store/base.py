@@ -32,7 +32,7 @@ class Store:
 
     >>> with store.begin() as session:      # commits at the end, rolls back on an error
     ...     session.add(row)
-    >>> with store.read() as session:       # sees a snapshot, takes no lock
+    >>> with store.read() as session:       # takes no lock
     ...     session.get(ContractRow, "contract-1")
     """
 
@@ -49,8 +49,9 @@ class Store:
         if url.startswith("sqlite"):
             _prepare_sqlite(self.engine, in_memory=in_memory)
         Base.metadata.create_all(self.engine)
+        self._reading = self.engine.execution_options(**{_READ_ONLY: True})
         self._writer = sessionmaker(self.engine, expire_on_commit=False)
-        self._reader = sessionmaker(self.engine.execution_options(**{_READ_ONLY: True}), expire_on_commit=False)
+        self._reader = sessionmaker(self._reading, expire_on_commit=False)
 
     def session(self) -> Session:
         """Return a session that may write; who asks for it commits and closes it."""
@@ -64,9 +65,13 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """One reading transaction."""
+        """A session that only reads; each statement sees what is committed by then."""
         with self._reader() as session:
             yield session
+
+    def reading(self) -> Connection:
+        """Return a connection for reads outside any session; who asks for it closes it."""
+        return self._reading.connect()
 
     def close(self) -> None:
         """Close every connection; an in-memory database is gone with its last one."""
@@ -87,5 +92,5 @@ def _prepare_sqlite(engine: Engine, *, in_memory: bool) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        read_only = connection.get_execution_options().get(_READ_ONLY, False)
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        if _READ_ONLY not in connection.get_execution_options():
+            connection.exec_driver_sql("BEGIN IMMEDIATE")

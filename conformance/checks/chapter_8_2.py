@@ -156,14 +156,6 @@ def own_project_statistics_count_all_matches_by_type(story: Story) -> Iterator[F
 # --- 8.2.2-c --------------------------------------------------------------------------------------------------------
 
 
-@check("8.2.2-c", "project_birth", "PROJECT_QUERY_WRONG_RECORD")
-def own_project_query_answers_the_project_asked_for(story: Story) -> Iterator[Finding]:
-    """A query is answered with the project of the id in it, not with another."""
-    for name in ("query", "query-generated"):
-        asked = story.step(name).got("/project_id")
-        yield from expect.shows(story, name, "/project_id", asked, "PROJECT_QUERY_WRONG_RECORD")
-
-
 @check("8.2.2-c", "project_birth", "PROJECT_UNKNOWN_ANSWERED")
 def own_project_query_of_an_unknown_id_is_refused(story: Story) -> Iterator[Finding]:
     """An id that was never given out yields an error, not an empty record."""

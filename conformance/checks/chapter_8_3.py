@@ -210,14 +210,6 @@ def flow_query_shows_the_dag_as_it_was_drawn(story: Story) -> Iterator[Finding]:
     yield from same_fields(story, "query-bare", story.step("create-bare"), ("dag",), "FLOW_DAG_ALTERED")
 
 
-@check("8.3.2-b", "flow_birth", "FLOW_QUERY_WRONG_RECORD")
-def flow_query_answers_the_flow_asked_for(story: Story) -> Iterator[Finding]:
-    """A query is answered with the flow of the id in it, not with another."""
-    for name in ("query", "query-bare"):
-        asked = story.step(name).got("/flow_id")
-        yield from expect.shows(story, name, "/flow_id", asked, "FLOW_QUERY_WRONG_RECORD")
-
-
 @check("8.3.2-b", "flow_birth", "FLOW_UNKNOWN_ANSWERED")
 def flow_query_of_an_unknown_id_is_refused(story: Story) -> Iterator[Finding]:
     """An id that was never given out yields an error."""

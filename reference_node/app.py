@@ -12,6 +12,7 @@ import secrets
 import flask
 from sqlalchemy import select
 
+from reference_node import log
 from reference_node.clock import Clock, SystemClock
 from reference_node.config import Config
 from reference_node.errors import ConfigError
@@ -39,6 +40,7 @@ def create_app(
     faults: Faults | None = None,
 ) -> flask.Flask:
     """Build a node, which `node_of` returns; what is not given is the real thing: clock, sockets, keys on disk."""
+    log.configure()
     config = config or Config()
     clock = clock or SystemClock()
     faults = faults or Faults(config.faults)

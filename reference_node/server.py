@@ -22,6 +22,7 @@ from typing import Any, Self
 import flask
 from cheroot.wsgi import Server
 
+from reference_node import log
 from reference_node.app import create_app, node_of
 from reference_node.config import Config
 from reference_node.errors import ConfigError
@@ -118,6 +119,7 @@ class NodeServer:
 
 def serve(config: Config, ready: Callable[[Mapping[str, Any]], None] | None = None) -> None:
     """Serve until SIGINT or SIGTERM; `ready` is told once, instead of the ready line being printed."""
+    log.to_stderr()
     server = NodeServer(config)
     stopped = threading.Event()
 

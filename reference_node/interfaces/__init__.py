@@ -1,8 +1,8 @@
 """One module for each protocol of chapter 8: a function for each operation that translates, calls a service, answers.
 
 `HANDLERS` names the modules. An operation `contractApply` of specs/openapi/node.yaml is the function `contract_apply`
-of the module that stands for `node`; it takes a `Call` and returns `data` of the envelope. A protocol without a module
-here is answered NOT_IMPLEMENTED.
+of the module that stands for `node`; it takes a `Call` and returns `data` of the envelope. A node does not
+start while an operation that is not planned has no function.
 """
 
 from __future__ import annotations

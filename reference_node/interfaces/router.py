@@ -73,13 +73,11 @@ def handler_name(operation_id: str) -> str:
 
 
 def _route(operation: specs.Operation, module: ModuleType | None) -> Route:
-    if operation.planned or module is None:
-        handler: Handler = _not_implemented
-    else:
-        found = getattr(module, handler_name(operation.id), None)
-        if found is None:
-            raise ConfigError(f"{module.__name__} has no function {handler_name(operation.id)}")
-        handler = found
+    handler: Handler | None = getattr(module, handler_name(operation.id), None)
+    if operation.planned:
+        handler = _not_implemented
+    if handler is None:
+        raise ConfigError(f"no module of interfaces has a function {handler_name(operation.id)} for {operation.id}")
     parameters = [item for item in operation.parameters if item.location == "query"]
     defs: dict[str, Any] = {}
     for item in parameters:

@@ -21,8 +21,9 @@ from reference_node.store.contracts import ContractRow
 
 
 def deliver(node: Node) -> None:
-    """Try the deliveries that are due."""
+    """Try the deliveries that are due, and forget those settled long ago."""
     node.outbox.pump()
+    node.outbox.prune()
 
 
 CHORES: tuple[Callable[[Node], None], ...] = (

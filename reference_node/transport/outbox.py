@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from reference_node.clock import Clock
@@ -64,6 +64,13 @@ class Outbox:
         with self._store.read() as session:
             state = session.scalar(select(OutboxRow.state).where(OutboxRow.id == row.id))
         return "PENDING" if state == DeliveryState.PENDING else "DELIVERED"
+
+    def prune(self) -> None:
+        """Forget deliveries that were settled long ago."""
+        aged = self._clock.now_ms() - 2 * self._config.abandon_seconds * 1000
+        settled = (OutboxRow.state != DeliveryState.PENDING, OutboxRow.created_at < aged)
+        with self._store.begin() as session:
+            session.execute(delete(OutboxRow).where(*settled))
 
     def pump(self) -> None:
         """Try everything that is due."""

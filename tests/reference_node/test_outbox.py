@@ -115,6 +115,9 @@ def test_a_delivery_is_given_up_after_the_time_set_for_it() -> None:
         b.clock.advance(101)
         b.node.pump()
         assert _owed(b) == [("contractConfirm", "ABANDONED")]
+        b.clock.advance(100)
+        b.node.pump()
+        assert _owed(b) == []
 
 
 def test_a_restart_keeps_contracts_deliveries_nonces_and_identity(tmp_path: Path) -> None:

@@ -1,0 +1,38 @@
+"""Where the node's log lines go: through the standard library's logging, as JSON, never to stdout.
+
+Guarantees: a host that sets up logging decides what is kept; one that does not sees warnings and errors on stderr.
+Whoever logs takes `structlog.get_logger("reference_node")`.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import structlog
+
+NAME = "reference_node"
+
+
+def configure() -> None:
+    """Send structured log lines to the standard library's logger; harmless when done again."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
+def to_stderr() -> None:
+    """Show the node's lines from INFO on, one JSON object a line, on stderr."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger(NAME)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

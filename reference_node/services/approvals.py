@@ -90,7 +90,7 @@ def receive_decision(node: Node, session: Session, subject: Subject, caller: Cal
     if row.role != Role.APPLICANT:
         raise Refusal("NOT_YOURS", pointer="/audit_id")
     before, decision = row.standing, Decision(body["status"])
-    if before != approval.PENDING and faulty(node, subject.kind, "decision-flips"):
+    if before != approval.PENDING and faulty(node, subject.kind, "decision-contradicted"):
         before = approval.PENDING
     decided = approval.decide(before, decision)
     if decided == row.standing or faulty(node, subject.kind, "decision-ignored"):
@@ -148,7 +148,8 @@ def state_for(node: Node, session: Session, kind: Kind, caller: Caller, audit_id
         raise Refusal("AUDIT_NOT_FOUND", pointer="/audit_id")
     if faulty(node, kind, "audit-query-says-applied"):
         return {"audit_id": row.audit_id, "status": Status.APPLIED.value}
-    permit = session.get(PermitRow, row.audit_id) if row.status == Status.APPROVED else None
+    told = row.status == Status.APPROVED or node.faults.on("permit-told-after-withdrawal")
+    permit = session.get(PermitRow, row.audit_id) if told else None
     return without_none(
         {
             "audit_id": row.audit_id,

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, exists, or_, select
 from sqlalchemy.orm import Session
 
-from reference_node.domain import Role
+from reference_node.domain import EndReason, Role
 from reference_node.domain.approval import Kind
 from reference_node.domain.ids import random_id
 from reference_node.errors import Refusal
@@ -44,8 +44,6 @@ def create(node: Node, session: Session, body: Body) -> dict[str, Any]:
         setattr(row, name, body.get(name, PRIVATE if name == "visibility" else None))
     if node.faults.on("dataset-source-lost"):
         row.source = None
-    if node.faults.on("dataset-visibility-ignored"):
-        row.visibility = PUBLIC
     session.add(row)
     _set_projects(node, session, dataset_id, body.get("project_ids", []))
     return {"dataset_id": dataset_id}
@@ -66,23 +64,33 @@ def list_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[str
 
 def query_own(node: Node, session: Session, dataset_id: str) -> dict[str, Any]:
     """Return one dataset of this node (8.7.1.2-e)."""
-    row = find(session, dataset_id)
-    if node.faults.on("dataset-query-answers-another"):
-        row = session.scalar(select(DatasetRow).where(DatasetRow.dataset_id != dataset_id).limit(1)) or row
-    return record(node, session, row)
+    try:
+        row = find(session, dataset_id)
+    except Refusal:
+        any_other = session.scalar(select(DatasetRow).limit(1))
+        if any_other is None or not node.faults.on("dataset-unknown-answered"):
+            raise
+        row = any_other
+    found = record(node, session, row)
+    if node.faults.on("dataset-visibility-misreported"):
+        found["visibility"] = PUBLIC
+    if node.faults.on("dataset-columns-lost"):
+        found.pop("column_metas", None)
+    return found
 
 
 def update(node: Node, session: Session, body: Body) -> dict[str, Any]:
     """Change what is known of a dataset, or who may see it."""
     row = find(session, body["dataset_id"])
-    if node.faults.on("dataset-update-clears-others"):
-        row.description = row.category = None
+    before = row.visibility
     if not node.faults.on("dataset-update-lost"):
         for name in _FIELDS:
-            if name in body and not (name == "visibility" and node.faults.on("visibility-change-ignored")):
+            if name in body:
                 setattr(row, name, body[name])
         if "project_ids" in body:
             _set_projects(node, session, row.dataset_id, body["project_ids"])
+    if before == PUBLIC and node.faults.on("visibility-not-narrowed"):
+        row.visibility = before
     row.updated_at = node.now()
     return record(node, session, row)
 
@@ -122,13 +130,21 @@ def list_granted(node: Node, session: Session, caller: Caller, query: Mapping[st
         .join(DatasetRow, DatasetRow.dataset_id == ApprovalRow.resource_id)
         .where(ApprovalRow.kind == Kind.DATASET.value, ApprovalRow.role == Role.APPROVER.value)
     )
-    if not node.faults.on("ended-grant-listed"):
-        wanted = wanted.where(still_good(node.now()))
+    over = [still_good(node.now())]
+    if node.faults.on("revoked-grant-listed"):
+        over.append(ApprovalRow.end_reason == EndReason.REVOKED.value)
+    if node.faults.on("expired-grant-listed"):
+        over.append(PermitRow.time_limit < node.now())
+    wanted = wanted.where(or_(*over))
     if not node.faults.on("grants-of-others-listed"):
         wanted = wanted.where(ApprovalRow.partner_node_id == caller.node_id)
-    shown = [PROTECTED, PUBLIC] if node.faults.on("public-dataset-among-granted") else [PROTECTED]
-    wanted = wanted.where(DatasetRow.visibility.in_(shown)).order_by(ApprovalRow.seq.desc())
-    return _GRANTED.answer(node, session, query, wanted, lambda row: _granted(node, session, row))
+    wanted = wanted.where(DatasetRow.visibility == PROTECTED).order_by(ApprovalRow.seq.desc())
+    page = _GRANTED.answer(node, session, query, wanted, lambda row: _granted(node, session, row))
+    if node.faults.on("public-dataset-among-granted"):
+        public = session.scalars(select(DatasetRow).where(DatasetRow.visibility == PUBLIC)).all()
+        page["records"] += [{**public_view(node, row), "audit_id": "audit-of-none"} for row in public]
+        page["total"] += len(public)
+    return page
 
 
 def query_for(node: Node, session: Session, caller: Caller, query: Mapping[str, Any], token_set: str) -> dict[str, Any]:
@@ -139,7 +155,12 @@ def query_for(node: Node, session: Session, caller: Caller, query: Mapping[str, 
         raise Refusal("RESOURCE_NOT_FOUND", pointer="/dataset_id")
     if row.visibility == PROTECTED:
         asked = permits.Asked(caller.node_id, Kind.DATASET, row.dataset_id, query.get("project_id"), token_set)
-        permits.admit(node, session, asked)
+        try:
+            permits.admit(node, session, asked)
+        except Refusal as refusal:
+            if node.faults.on("permit-refusal-discloses"):
+                refusal.extra["dataset"] = public_view(node, row)
+            raise
     return public_view(node, row, whole=True)
 
 

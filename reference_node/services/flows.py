@@ -120,9 +120,13 @@ def list_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[str
 
 def query_own(node: Node, session: Session, flow_id: str) -> dict[str, Any]:
     """Return one flow with its DAG and configuration (8.3.2-b)."""
-    row = find(session, flow_id)
-    if node.faults.on("flow-query-answers-another"):
-        row = session.scalar(select(FlowRow).where(FlowRow.flow_id != flow_id).limit(1)) or row
+    try:
+        row = find(session, flow_id)
+    except Refusal:
+        any_other = session.scalar(select(FlowRow).limit(1))
+        if any_other is None or not node.faults.on("flow-unknown-answered"):
+            raise
+        row = any_other
     answer = record(session, row)
     if node.faults.on("flow-dag-cut-short"):
         answer["dag"] = {**row.dag, "components": row.dag["components"][:1]}
@@ -233,7 +237,8 @@ def _stands(status: str) -> ColumnElement[bool]:
 
 def _demand_project(node: Node, session: Session, contract: ContractRow, project_id: str) -> None:
     """A flow is offered only to a partner that takes part in its project."""
-    if in_force(session, Kind.PROJECT, project_id, contract.partner_node_id, node.now()) is None:
+    agreed = in_force(session, Kind.PROJECT, project_id, contract.partner_node_id, node.now())
+    if agreed is None and not node.faults.on("flow-project-not-demanded"):
         raise Refusal("RESOURCE_NOT_APPROVED", pointer="/project_id")
 
 

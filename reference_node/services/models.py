@@ -77,9 +77,13 @@ def list_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[str
 
 def query_own(node: Node, session: Session, model_id: str) -> dict[str, Any]:
     """Return one model (8.7.2.1-b)."""
-    row = find(session, model_id)
-    if node.faults.on("model-query-answers-another"):
-        row = session.scalar(select(ModelRow).where(ModelRow.model_id != model_id).limit(1)) or row
+    try:
+        row = find(session, model_id)
+    except Refusal:
+        any_other = session.scalar(select(ModelRow).limit(1))
+        if any_other is None or not node.faults.on("model-unknown-answered"):
+            raise
+        row = any_other
     answer = record(row)
     if node.faults.on("model-location-wrong"):
         answer["location"] = "models/elsewhere.bin"

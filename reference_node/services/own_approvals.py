@@ -36,7 +36,7 @@ def apply(node: Node, session: Session, subject: Subject, body: Body) -> dict[st
     contract = links.of_this_node(node, session, body["contract_id"])
     permits.check_period(node, body)
     draft = subject.draft(node, session, contract, body)
-    row = approvals.new_row(node, _new_id(node, subject.kind), subject.kind, Role.APPLICANT, contract, draft)
+    row = approvals.new_row(node, random_id("audit"), subject.kind, Role.APPLICANT, contract, draft)
     session.add(row)
     session.flush()
     ids = {"audit_id": row.audit_id, "contract_id": contract.contract_id}
@@ -78,7 +78,7 @@ def decide(node: Node, session: Session, subject: Subject, body: Body) -> dict[s
     kind = subject.kind
     row = of_role(node, session, kind, body["audit_id"], Role.APPROVER)
     decision = Decision(body["status"])
-    if row.standing != approval.PENDING and not faulty(node, kind, "decision-flips"):
+    if row.standing != approval.PENDING and not faulty(node, kind, "decision-reversed"):
         raise Refusal("AUDIT_NOT_PENDING", pointer="/audit_id")
     contract = links.of_this_node(node, session, row.contract_id)
     permits.check_period(node, body)
@@ -86,6 +86,8 @@ def decide(node: Node, session: Session, subject: Subject, body: Body) -> dict[s
     if decision is Decision.APPROVED:
         permit = session.get(PermitRow, row.audit_id)
         permit = permit or permits.issue(node, session, row, contract, permits.limits_of(body))
+        if node.faults.on("grant-exceeds-request") and permit.times_limit is not None:
+            permit.times_limit += 100
         message["resource_permit"] = permit.to_json()
     if "comment" in body:
         message["comment"] = body["comment"]
@@ -185,6 +187,8 @@ def settle_due(node: Node, session: Session) -> None:
 
 def end_with_contract(node: Node, session: Session, contract: ContractRow) -> None:
     """End whatever was approved or asked for under a contract that has ended."""
+    if node.faults.on("permit-survives-contract"):
+        return
     reason = EndReason.EXPIRED if contract.end_reason == EndReason.EXPIRED else EndReason.TERMINATED
     alive = ApprovalRow.status.in_((Status.APPLIED.value, Status.APPROVED.value))
     for row in session.scalars(select(ApprovalRow).where(ApprovalRow.contract_id == contract.contract_id, alive)).all():
@@ -266,11 +270,6 @@ def record(session: Session, row: ApprovalRow) -> dict[str, Any]:
             "updated_at": row.updated_at,
         }
     )
-
-
-def _new_id(node: Node, kind: Kind) -> str:
-    """The applicant makes the id of an approval, once."""
-    return f"audit-of-{node.node_id}" if faulty(node, kind, "audit-id-repeats") else random_id("audit")
 
 
 def _submitted(row: ApprovalRow, delivery: str) -> dict[str, Any]:

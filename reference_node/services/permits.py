@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from reference_node.domain import EndReason, Role, Status
+from reference_node.domain import EndReason, Role, RuleBroken, Status
 from reference_node.domain.approval import Kind
 from reference_node.domain.permit import (
     LEVELS,
@@ -63,10 +63,15 @@ def check_period(node: Node, body: Mapping[str, Any]) -> None:
 def issue(node: Node, session: Session, row: ApprovalRow, contract: ContractRow, given: Limits) -> PermitRow:
     """Make the permit of an application that is being approved."""
     asked = limits_of(row.content)
-    limits = grant(asked, given, contract.expired_time)
-    if node.faults.on("grant-exceeds-request"):
-        longer = None if limits.time_limit is None else limits.time_limit + _DAY_MS
-        limits = Limits(longer, None if limits.times_limit is None else limits.times_limit + 100)
+    until = contract.expired_time
+    if node.faults.on("permit-outlasts-contract"):
+        until += 365 * _DAY_MS
+    try:
+        limits = grant(asked, given, until)
+    except RuleBroken:
+        if not node.faults.on("decision-may-exceed-request"):
+            raise
+        limits = given
     own = session.get(OwnNodeRow, node.node_id)
     scope = row.content.get("auth_scope", {"type": ScopeType.NODE.value})
     permit = PermitRow(
@@ -92,12 +97,12 @@ def issue(node: Node, session: Session, row: ApprovalRow, contract: ContractRow,
 
 def admit(node: Node, session: Session, asked: Asked) -> None:
     """Admit and count one use, or refuse it; to a node that never had a grant the resource does not exist."""
-    if node.faults.on("permit-not-checked"):
-        return
     use = Use(asked.node_id, asked.kind.value, asked.resource_id, node.now(), asked.project_id)
     issued = _issued(node, session, asked)
     shown = shown_tokens(asked.token_set)
     denial = Denial.MISSING if issued else None
+    if issued and not shown and node.faults.on("permit-not-demanded"):
+        return
     for row, approval in issued:
         if not _matches(node, row, shown, use):
             continue
@@ -125,6 +130,10 @@ def _issued(node: Node, session: Session, asked: Asked) -> list[tuple[PermitRow,
 
 def _matches(node: Node, row: PermitRow, shown: tuple[ShownToken, ...], use: Use) -> bool:
     permit = row.permit(revoked=False)
+    if node.faults.on("permit-layer-ignored"):
+        shown = tuple(ShownToken(entry.name, permit.resource_level, entry.token) for entry in shown)
+    if node.faults.on("permit-name-ignored"):
+        shown = tuple(ShownToken(permit.resource_id, entry.level, entry.token) for entry in shown)
     if node.faults.on("permit-of-another-node-works"):
         use = Use(permit.request_node_id, use.resource_type, use.resource_id, use.now_ms, use.project_id)
     if node.faults.on("permit-opens-other-resources"):

@@ -111,11 +111,17 @@ def list_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[str
 
 def query_own(node: Node, session: Session, project_id: str) -> dict[str, Any]:
     """Return one project that this node owns or takes part in (8.2.2-c)."""
-    row = visible(node, session, project_id)
-    if node.faults.on("project-query-answers-another"):
-        other = select(ProjectRow).where(ProjectRow.project_id != project_id, ProjectRow.owner_node_id == node.node_id)
-        row = session.scalar(other.limit(1)) or row
-    return record(node, session, row)
+    try:
+        row = visible(node, session, project_id)
+    except Refusal:
+        any_other = session.scalar(select(ProjectRow).where(ProjectRow.owner_node_id == node.node_id).limit(1))
+        if any_other is None or not node.faults.on("project-unknown-answered"):
+            raise
+        row = any_other
+    found = record(node, session, row)
+    if node.faults.on("project-record-without-partners"):
+        found["nodes"] = found["nodes"][:1]
+    return found
 
 
 def update(node: Node, session: Session, body: Body) -> dict[str, Any]:

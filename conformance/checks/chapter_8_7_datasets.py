@@ -370,18 +370,21 @@ def the_own_query_refuses_an_unknown_id(story: Story) -> Iterator[Finding]:
 
 @check("8.7.1.2-f", "dataset_grant", "DATASET_GRANT_OUT_NOT_LISTED")
 def a_grant_to_a_partner_is_listed_as_made(story: Story) -> Iterator[Finding]:
-    """What the target has granted is in the list of grants made, and not in that of grants held."""
-    wanted, code = _named(story, "given"), "DATASET_GRANT_OUT_NOT_LISTED"
-    yield from listing.holds(story, "granted-out", wanted, code)
-    yield from listing.lacks(story, "granted-in", wanted, code)
+    """What the target has granted is in the list of grants made."""
+    yield from listing.holds(story, "granted-out", _named(story, "given"), "DATASET_GRANT_OUT_NOT_LISTED")
 
 
 @check("8.7.1.2-f", "dataset_grant", "DATASET_GRANT_IN_NOT_LISTED")
 def a_grant_from_a_partner_is_listed_as_held(story: Story) -> Iterator[Finding]:
-    """What was granted to the target is in the list of grants held, and not in that of grants made."""
-    wanted, code = _named(story, "theirs"), "DATASET_GRANT_IN_NOT_LISTED"
-    yield from listing.holds(story, "granted-in", wanted, code)
-    yield from listing.lacks(story, "granted-out", wanted, code)
+    """What was granted to the target is in the list of grants held."""
+    yield from listing.holds(story, "granted-in", _named(story, "theirs"), "DATASET_GRANT_IN_NOT_LISTED")
+
+
+@check("8.7.1.2-f", "dataset_grant", "DATASET_GRANTS_MIXED")
+def grants_made_and_held_are_told_apart(story: Story) -> Iterator[Finding]:
+    """A grant that was made is not among those held, nor the other way round."""
+    yield from listing.lacks(story, "granted-in", _named(story, "given"), "DATASET_GRANTS_MIXED")
+    yield from listing.lacks(story, "granted-out", _named(story, "theirs"), "DATASET_GRANTS_MIXED")
 
 
 @check("8.7.1.2-f", "dataset_grant", "DATASET_GRANT_PARTY_WRONG")

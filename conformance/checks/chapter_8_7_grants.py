@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from conformance.checks import listing
+from conformance.checks import calls, listing
 from conformance.harness import expect
 from conformance.harness.records import Finding
 from conformance.harness.registry import check
@@ -169,14 +169,11 @@ def a_granted_dataset_can_be_used_at_once(story: Story) -> Iterator[Finding]:
 
 @check("8.7.1.3-c", "dataset_grant", "DATASET_GRANT_NOT_KEPT")
 def the_target_keeps_a_grant_that_it_is_given(story: Story) -> Iterator[Finding]:
-    """A grant of a partner is in force at the target, which shows its permit when it asks for the dataset."""
+    """A grant of a partner is in force at the target, which keeps its permit."""
     code = "DATASET_GRANT_NOT_KEPT"
     yield from expect.accepted(story, "grant-in", code)
     yield from expect.shows(story, "held", "/status", "APPROVED", code)
     yield from expect.shows(story, "held", "/resource_permit/token", story.fact("permit-in")["token"], code)
-    used = story.step("used-in").exchange.request.headers.get("x-mprac-token-set", "")
-    if story.fact("permit-in")["token"] not in used:
-        yield expect.finding(code, story.step("used-in"), expected="the permit is shown", actual=used or MISSING)
 
 
 # --- 8.7.1.3-d decision ---------------------------------------------------------------------------------------------
@@ -185,16 +182,14 @@ def the_target_keeps_a_grant_that_it_is_given(story: Story) -> Iterator[Finding]
 @check("8.7.1.3-d", "dataset_decision", "DATASET_APPROVAL_NOT_TOLD")
 def an_approval_is_told_to_the_applicant(story: Story) -> Iterator[Finding]:
     """The applicant is called with the id of its application and the approval."""
-    yield from expect.called(story, "confirmed", "DATASET_APPROVAL_NOT_TOLD")
-    yield from expect.carried(story, "confirmed", "/status", "APPROVED", "DATASET_APPROVAL_NOT_TOLD")
+    yield from calls.told(story, "confirmed", {"/status": "APPROVED"}, "DATASET_APPROVAL_NOT_TOLD")
 
 
 @check("8.7.1.3-d", "dataset_decision", "DATASET_REJECTION_NOT_TOLD")
 def a_rejection_is_told_to_the_applicant(story: Story) -> Iterator[Finding]:
     """The applicant is called with the id of its application and the rejection, without a permit."""
-    yield from expect.called(story, "refused", "DATASET_REJECTION_NOT_TOLD")
-    yield from expect.carried(story, "refused", "/status", "REJECTED", "DATASET_REJECTION_NOT_TOLD")
-    yield from expect.carried(story, "refused", "/resource_permit", MISSING, "DATASET_REJECTION_NOT_TOLD")
+    wanted = {"/status": "REJECTED", "/resource_permit": MISSING}
+    yield from calls.told(story, "refused", wanted, "DATASET_REJECTION_NOT_TOLD")
 
 
 @check("8.7.1.3-d", "dataset_decision", "DATASET_PERMIT_TERMS_WRONG")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from conformance.checks import listing
+from conformance.checks import calls, listing
 from conformance.harness import expect
 from conformance.harness.records import Finding
 from conformance.harness.registry import check
@@ -58,12 +58,10 @@ def the_list_of_models_counts_by_algorithm(story: Story) -> Iterator[Finding]:
     yield from expect.shows(story, "list", "/statistics/by_algorithm", wanted, "MODEL_STATISTICS_WRONG")
 
 
-@check("8.7.2.1-a", "model_own", "MODEL_REMOVED_STILL_LISTED")
+@check("8.7.2.1-a", "model_own", "MODEL_REMOVED_STILL_FOUND")
 def a_removed_model_is_not_listed(story: Story) -> Iterator[Finding]:
-    """A model that was removed is not in the list; the others are."""
-    code = "MODEL_REMOVED_STILL_LISTED"
-    yield from expect.accepted(story, "delete", code)
-    yield from listing.lacks(story, "list-after", _named(story, "removed"), code)
+    """A model that was removed is not in the list."""
+    yield from listing.lacks(story, "list-after", _named(story, "removed"), "MODEL_REMOVED_STILL_FOUND")
 
 
 @check("8.7.2.1-a", "model_own", "MODEL_OTHER_REMOVED")
@@ -83,10 +81,16 @@ def a_recorded_model_is_found(story: Story) -> Iterator[Finding]:
 
 
 @check("8.7.2.1-b", "model_own", "MODEL_PARTICULARS_WRONG")
-def the_query_returns_name_algorithm_and_location(story: Story) -> Iterator[Finding]:
-    """The query returns the name, the algorithm and the place of the file as they were recorded."""
-    for field in ("name", "algorithm", "location"):
+def the_query_returns_name_and_algorithm(story: Story) -> Iterator[Finding]:
+    """The query returns the name and the algorithm as they were recorded."""
+    for field in ("name", "algorithm"):
         yield from expect.shows(story, "query", f"/{field}", story.fact("first")[field], "MODEL_PARTICULARS_WRONG")
+
+
+@check("8.7.2.1-b", "model_own", "MODEL_LOCATION_WRONG")
+def the_query_returns_the_place_of_the_file(story: Story) -> Iterator[Finding]:
+    """The query returns where the file lies as it was recorded."""
+    yield from expect.shows(story, "query", "/location", story.fact("first")["location"], "MODEL_LOCATION_WRONG")
 
 
 @check("8.7.2.1-b", "model_own", "MODEL_TASK_WRONG")
@@ -183,7 +187,7 @@ def only_the_applicant_withdraws_its_model(story: Story) -> Iterator[Finding]:
     """Another node cannot withdraw an application, which stays pending."""
     code = "MODEL_CANCELLED_BY_STRANGER"
     yield from expect.refused(story, "cancel-stranger", code, *NOT_SEEN, twin="cancel")
-    yield from expect.unchanged(story, "pending", "pending-after", code, "/status")
+    yield from expect.unchanged(story, "foreign-before", "foreign-after", code, "/status")
 
 
 @check("8.7.2.2-a", "model_asks", "MODEL_APPLICATION_NOT_SENT")
@@ -216,10 +220,14 @@ def the_target_waits_for_the_decision_on_its_model(story: Story) -> Iterator[Fin
 
 @check("8.7.2.2-a", "model_asks_otherwise", "MODEL_OWN_CANCEL_WITHOUT_EFFECT")
 def the_target_withdraws_its_application_for_a_model(story: Story) -> Iterator[Finding]:
-    """When its operator withdraws an application the target tells the partner, and the application has ended."""
-    code = "MODEL_OWN_CANCEL_WITHOUT_EFFECT"
-    yield from expect.called(story, "cancel-told", code)
-    yield from expect.shows(story, "cancelled", "/status", "TERMINATED", code)
+    """What its operator has withdrawn has ended at the target."""
+    yield from expect.shows(story, "cancelled", "/status", "TERMINATED", "MODEL_OWN_CANCEL_WITHOUT_EFFECT")
+
+
+@check("8.7.2.2-a", "model_asks_otherwise", "MODEL_CANCEL_NOT_SENT")
+def the_target_tells_its_partner_of_a_withdrawn_model(story: Story) -> Iterator[Finding]:
+    """When its operator withdraws an application the target tells the partner."""
+    yield from expect.called(story, "cancel-told", "MODEL_CANCEL_NOT_SENT")
 
 
 # --- 8.7.2.2-b decision ---------------------------------------------------------------------------------------------
@@ -228,15 +236,13 @@ def the_target_withdraws_its_application_for_a_model(story: Story) -> Iterator[F
 @check("8.7.2.2-b", "model_application", "MODEL_APPROVAL_NOT_TOLD")
 def an_approval_of_a_model_is_told(story: Story) -> Iterator[Finding]:
     """The applicant is called with the id of its application and the approval."""
-    yield from expect.called(story, "confirmed", "MODEL_APPROVAL_NOT_TOLD")
-    yield from expect.carried(story, "confirmed", "/status", "APPROVED", "MODEL_APPROVAL_NOT_TOLD")
+    yield from calls.told(story, "confirmed", {"/status": "APPROVED"}, "MODEL_APPROVAL_NOT_TOLD")
 
 
 @check("8.7.2.2-b", "model_application", "MODEL_REJECTION_NOT_TOLD")
 def a_rejection_of_a_model_is_told(story: Story) -> Iterator[Finding]:
     """The applicant is called with the id of its application and the rejection."""
-    yield from expect.called(story, "refused", "MODEL_REJECTION_NOT_TOLD")
-    yield from expect.carried(story, "refused", "/status", "REJECTED", "MODEL_REJECTION_NOT_TOLD")
+    yield from calls.told(story, "refused", {"/status": "REJECTED"}, "MODEL_REJECTION_NOT_TOLD")
 
 
 @check("8.7.2.2-b", "model_application", "MODEL_DECISION_REVERSED")
@@ -277,11 +283,17 @@ def the_target_refuses_a_contrary_decision_on_its_model(story: Story) -> Iterato
     yield from expect.unchanged(story, "approved", "approved-after", code, "/status")
 
 
-@check("8.7.2.2-b", "model_asks", "MODEL_TERMINATION_NOT_ADOPTED")
+@check("8.7.2.2-b", "model_application", "MODEL_REVOCATION_NOT_TOLD")
+def the_end_of_an_approval_is_told(story: Story) -> Iterator[Finding]:
+    """The applicant is called with the id of the approval that ends."""
+    yield from expect.called(story, "terminate-told", "MODEL_REVOCATION_NOT_TOLD")
+
+
+@check("8.7.2.2-b", "model_asks", "MODEL_REVOCATION_NOT_ADOPTED")
 def the_target_takes_the_end_of_an_approval(story: Story) -> Iterator[Finding]:
     """A model from which the partner has withdrawn is no longer approved at the target."""
-    yield from expect.accepted(story, "terminate", "MODEL_TERMINATION_NOT_ADOPTED")
-    yield from expect.shows(story, "terminated", "/status", "TERMINATED", "MODEL_TERMINATION_NOT_ADOPTED")
+    yield from expect.accepted(story, "terminate", "MODEL_REVOCATION_NOT_ADOPTED")
+    yield from expect.shows(story, "terminated", "/status", "TERMINATED", "MODEL_REVOCATION_NOT_ADOPTED")
 
 
 # --- 8.7.2.2-c query of an application ------------------------------------------------------------------------------
@@ -317,9 +329,8 @@ def a_lost_decision_on_a_model_is_recovered(story: Story) -> Iterator[Finding]:
 
 @check("9.2-b-3", "model_application", "MODEL_APPROVAL_SURVIVES_WITHDRAWAL")
 def an_approved_model_can_be_withdrawn(story: Story) -> Iterator[Finding]:
-    """After its operator has ended the approval of a model, the applicant is told so and is shown no permit."""
+    """After its operator has ended the approval of a model, the applicant that asks is told so and shown no permit."""
     code = "MODEL_APPROVAL_SURVIVES_WITHDRAWAL"
     yield from expect.accepted(story, "terminate", code)
-    yield from expect.called(story, "terminate-told", code)
     yield from expect.shows(story, "terminated", "/status", "TERMINATED", code)
     yield from expect.shows(story, "terminated", "/resource_permit", MISSING, code)

@@ -188,7 +188,6 @@ def a_permit_ends_with_its_contract(story: Story) -> Iterator[Finding]:
 @check("9.2-b-3", "permit_withdrawn", "PERMIT_SURVIVES_WITHDRAWAL")
 def a_withdrawn_permit_opens_nothing(story: Story) -> Iterator[Finding]:
     """A permit that has just opened a dataset is refused from the withdrawal on."""
-    yield from expect.accepted(story, "revoke", "PERMIT_SURVIVES_WITHDRAWAL")
     yield from expect.refused(story, "use-gone", "PERMIT_SURVIVES_WITHDRAWAL", *ENDED, twin="use")
 
 

@@ -30,6 +30,11 @@ def needed(told: Told) -> Mapping[str, Any]:
     return told.data
 
 
+def heard(told: Awaited) -> Mapping[str, Any]:
+    """Return what an awaited call carried; one that never came ends the story as a failed prerequisite."""
+    return told.sent
+
+
 def component(code: str, version: str, developer: str, **fields: Any) -> dict[str, Any]:
     """Return the registration of a component; `fields` replace parts of it, `title` and `params` those inside."""
     info = {
@@ -54,6 +59,15 @@ def component(code: str, version: str, developer: str, **fields: Any) -> dict[st
         "address_type": "HTTP",
     }
     return {**usual, **fields}
+
+
+def own_component(world: World, step: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Have the target's operator register a component and find it; return how it is named."""
+    needed(world.own(step, "ownComponentRegister", body))
+    info = body["component_info"]
+    named = {"code": info["componentName"], "version": info["version"]}
+    needed(world.own(f"{step}:found", "ownComponentQuery", named))
+    return named
 
 
 def service_address(world: World, service: Partner) -> str:
@@ -84,6 +98,7 @@ def own_dataset(world: World, slug: str, visibility: str = "PROTECTED", **fields
     """Have the target's operator register a dataset; return its id, which is kept as a fact under `slug`."""
     body = dataset(world, slug, visibility, **fields)
     needed(world.own(f"create:{slug}", "ownDatasetCreate", body))
+    needed(world.own(f"create:{slug}:found", "ownDatasetQuery", {"dataset_id": body["dataset_id"]}))
     return world.fact(slug, str(body["dataset_id"]))
 
 

@@ -8,7 +8,18 @@ from conformance.harness.partner import refusing, saying
 from conformance.harness.profile import Protocol
 from conformance.harness.registry import scenario
 from conformance.harness.world import World
-from conformance.suites.material import DAY_MS, dataset, granted, issued_permit, needed, own_dataset, permit, shown, use
+from conformance.suites.material import (
+    DAY_MS,
+    dataset,
+    granted,
+    heard,
+    issued_permit,
+    needed,
+    own_dataset,
+    permit,
+    shown,
+    use,
+)
 
 PAGE = 500
 
@@ -28,7 +39,7 @@ def test_dataset_own(world: World) -> None:
     first = world.fact("first", dataset(world, "first", "PROTECTED", project_ids=[here]))
     world.own("create", "ownDatasetCreate", first)
     named = {"dataset_id": first["dataset_id"]}
-    world.own("query", "ownDatasetQuery", named)
+    needed(world.own("query", "ownDatasetQuery", named))
     second = world.fact("second", dataset(world, "second", "PUBLIC", project_ids=[here]))
     world.own("create-second", "ownDatasetCreate", second)
     taken = {**second, **named}
@@ -59,7 +70,7 @@ def test_dataset_change(world: World) -> None:
     world.own("update", "ownDatasetUpdate", change)
     world.own("after", "ownDatasetQuery", {"dataset_id": changed})
     world.own("other-after", "ownDatasetQuery", {"dataset_id": removed})
-    world.own("delete", "ownDatasetDelete", {"dataset_id": removed})
+    needed(world.own("delete", "ownDatasetDelete", {"dataset_id": removed}))
     world.own("query-removed", "ownDatasetQuery", {"dataset_id": removed}, breaks="it was removed")
     world.own("query-kept", "ownDatasetQuery", {"dataset_id": changed})
 
@@ -74,6 +85,7 @@ def test_dataset_public(world: World) -> None:
         body["description"] = f"说明 {world.id('canary')}"
         world.fact(slug, body)
         needed(world.own(f"create:{slug}", "ownDatasetCreate", body))
+        needed(world.own(f"create:{slug}:found", "ownDatasetQuery", {"dataset_id": body["dataset_id"]}))
     asked = {"contract_id": partner.contract_id}
     world.call("list", partner, "datasetPubList", {**asked, "page_size": PAGE})
     world.call("page", partner, "datasetPubList", {**asked, "page_num": 1, "page_size": 1})
@@ -81,7 +93,6 @@ def test_dataset_public(world: World) -> None:
     use(world, "query-protected", partner, bodies["protected"]["dataset_id"], breaks="it was not granted")
     use(world, "query-private", partner, bodies["private"]["dataset_id"], breaks="it is not shared")
     use(world, "query-unknown", partner, world.id("nobody"), breaks="there is none")
-    world.own("query-private-own", "ownDatasetQuery", {"dataset_id": bodies["private"]["dataset_id"]})
 
 
 @scenario()
@@ -120,7 +131,7 @@ def test_dataset_application(world: World) -> None:
     apply: dict[str, Any] = {"audit_id": audit_id, "contract_id": partner.contract_id, "dataset_id": wanted}
     apply |= {"auth_scope": {"type": "NODE"}, "time_limit": world.now_ms() + 10 * DAY_MS, "times_limit": 40}
     world.fact("applied", apply)
-    world.call("apply", partner, "datasetAuditApply", apply)
+    needed(world.call("apply", partner, "datasetAuditApply", apply))
     world.call("pending", partner, "datasetAuditQuery", {"audit_id": audit_id})
     world.own("pending-own", "ownDatasetAuditQuery", {"audit_id": audit_id})
     world.own("pending-list", "ownDatasetAuditList", {"contract_id": partner.contract_id, "status": "APPLIED"})
@@ -156,15 +167,15 @@ def test_dataset_decision(world: World) -> None:
     needed(world.call("apply-no", partner, "datasetAuditApply", {**terms, "audit_id": no, "dataset_id": unwanted}))
     world.own("approve", "ownDatasetAuditConfirm", {"audit_id": yes, "status": "APPROVED"})
     told = world.awaited("confirmed", partner, "datasetAuditConfirm", {"audit_id": yes})
+    heard(told)
     world.call("approved", partner, "datasetAuditQuery", {"audit_id": yes})
     world.own("reject", "ownDatasetAuditConfirm", {"audit_id": no, "status": "REJECTED", "comment": "用途不明"})
     world.awaited("refused", partner, "datasetAuditConfirm", {"audit_id": no})
     world.call("rejected", partner, "datasetAuditQuery", {"audit_id": no})
     contrary = {"audit_id": yes, "status": "REJECTED"}
     world.own("reject-late", "ownDatasetAuditConfirm", contrary, breaks="it was decided")
-    world.own(
-        "approve-late", "ownDatasetAuditConfirm", {**contrary, "audit_id": no, "status": "APPROVED"}, breaks="yes"
-    )
+    contrary = {"audit_id": no, "status": "APPROVED"}
+    world.own("approve-late", "ownDatasetAuditConfirm", contrary, breaks="it was decided")
     world.call("approved-after", partner, "datasetAuditQuery", {"audit_id": yes})
     world.call("rejected-after", partner, "datasetAuditQuery", {"audit_id": no})
     issued = shown(issued_permit(told))
@@ -181,15 +192,15 @@ def test_dataset_cancel(world: World) -> None:
     """A partner withdraws its application while it is pending, and cannot once it is decided (8.7.1.3-b)."""
     partner, stranger = world.signed_partner(), world.signed_partner("stranger")
     wanted = own_dataset(world, "wanted")
-    first, second = world.id("audit-first"), world.id("audit-second")
-    for step, audit_id in (("apply", first), ("apply-second", second)):
+    first, second, third = (world.id(f"audit-{slug}") for slug in ("first", "second", "third"))
+    for step, audit_id in (("apply", first), ("apply-second", second), ("apply-third", third)):
         body = {"audit_id": audit_id, "contract_id": partner.contract_id, "dataset_id": wanted}
         needed(world.call(step, partner, "datasetAuditApply", body))
-    world.own("before-stranger", "ownDatasetAuditQuery", {"audit_id": first})
-    world.call("cancel-stranger", stranger, "datasetAuditCancel", {"audit_id": first}, breaks="not its application")
-    world.own("after-stranger", "ownDatasetAuditQuery", {"audit_id": first})
-    world.call("cancel", partner, "datasetAuditCancel", {"audit_id": first})
-    world.call("cancelled", partner, "datasetAuditQuery", {"audit_id": first})
+    world.own("before-stranger", "ownDatasetAuditQuery", {"audit_id": third})
+    world.call("cancel-stranger", stranger, "datasetAuditCancel", {"audit_id": third}, breaks="not its application")
+    world.own("after-stranger", "ownDatasetAuditQuery", {"audit_id": third})
+    needed(world.call("cancel", partner, "datasetAuditCancel", {"audit_id": first}))
+    world.own("cancelled", "ownDatasetAuditQuery", {"audit_id": first})
     late = {"audit_id": first, "status": "APPROVED"}
     world.own("approve-cancelled", "ownDatasetAuditConfirm", late, breaks="it was withdrawn")
     needed(world.own("approve", "ownDatasetAuditConfirm", {"audit_id": second, "status": "APPROVED"}))
@@ -208,7 +219,7 @@ def test_dataset_asks(world: World) -> None:
     terms |= {"auth_scope": {"type": "NODE"}, "time_limit": world.now_ms() + 10 * DAY_MS, "times_limit": 40}
     world.fact("terms", terms)
     audit_id = world.fact("audit", world.own("apply", "ownDatasetAuditApply", terms).at("/audit_id"))
-    world.awaited("asked", partner, "datasetAuditApply", {"audit_id": audit_id})
+    heard(world.awaited("asked", partner, "datasetAuditApply", {"audit_id": audit_id}))
     one = {"audit_id": audit_id}
     world.own("pending", "ownDatasetAuditQuery", one)
     limits = {"time_limit": terms["time_limit"], "times_limit": 40}
@@ -217,18 +228,15 @@ def test_dataset_asks(world: World) -> None:
     world.call("confirm-stranger", stranger, "datasetAuditConfirm", yes, breaks="it was not asked")
     world.own("pending-after", "ownDatasetAuditQuery", one)
     world.call("confirm", partner, "datasetAuditConfirm", yes)
-    world.own("approved", "ownDatasetAuditQuery", one)
+    world.own("approved", "ownDatasetAuditQuery", one).at("/resource_permit/token")
+    detail = {"dataset_id": wanted, "name": "合作方数据集", "owner": partner.node_id, "column_metas": []}
+    world.answers(partner, "datasetPubQuery", saying(detail))
+    world.own("use", "ownPartnerDatasetQuery", {"contract_id": partner.contract_id, "dataset_id": wanted})
+    heard(world.awaited("used", partner, "datasetPubQuery", {"dataset_id": wanted}))
     world.call("confirm-again", partner, "datasetAuditConfirm", yes)
     world.own("approved-again", "ownDatasetAuditQuery", one)
     world.call("confirm-contrary", partner, "datasetAuditConfirm", {**one, "status": "REJECTED"}, breaks="decided")
     world.own("approved-after", "ownDatasetAuditQuery", one)
-    detail = {"dataset_id": wanted, "name": "合作方数据集", "owner": partner.node_id, "column_metas": []}
-    world.answers(partner, "datasetPubQuery", saying(detail))
-    world.own("use", "ownPartnerDatasetQuery", {"contract_id": partner.contract_id, "dataset_id": wanted})
-    world.awaited("used", partner, "datasetPubQuery", {"dataset_id": wanted})
-    asked = {"contract_id": partner.contract_id, "page_size": PAGE}
-    world.own("granted-in", "ownDatasetAuthList", {**asked, "mode": "IN"})
-    world.own("granted-out", "ownDatasetAuthList", {**asked, "mode": "OUT"})
 
 
 @scenario()
@@ -280,12 +288,8 @@ def test_dataset_grant(world: World) -> None:
     body = {"audit_id": audit_id, "contract_id": partner.contract_id, "dataset": theirs}
     body["resource_permit"] = world.fact("permit-in", permit(world, partner, "DATASET", theirs["dataset_id"]))
     world.call("grant-in", partner, "datasetGrant", body)
-    world.own("held", "ownDatasetAuditQuery", {"audit_id": audit_id})
+    needed(world.own("held", "ownDatasetAuditQuery", {"audit_id": audit_id}))
     world.own("granted-in", "ownDatasetAuthList", {**asked, "mode": "IN"})
-    world.answers(partner, "datasetPubQuery", saying({**theirs, "column_metas": []}))
-    one = {"dataset_id": theirs["dataset_id"]}
-    world.own("use-in", "ownPartnerDatasetQuery", {"contract_id": partner.contract_id, **one})
-    world.awaited("used-in", partner, "datasetPubQuery", one)
 
 
 @scenario()
@@ -296,7 +300,9 @@ def test_dataset_granted_list(world: World) -> None:
     for slug in slugs:
         granted(world, partner, slug, own_dataset(world, slug))
     granted(world, other, "others", own_dataset(world, "others"))
-    own_dataset(world, "open", "PUBLIC")
+    opened = own_dataset(world, "open")
+    granted(world, partner, "open", opened)
+    needed(world.own("show", "ownDatasetUpdate", {"dataset_id": opened, "visibility": "PUBLIC"}))
     own_dataset(world, "ungranted")
     asked = {"contract_id": partner.contract_id}
     world.call("list", partner, "datasetAuthList", {**asked, "page_size": PAGE})
@@ -314,13 +320,14 @@ def test_dataset_revoke(world: World) -> None:
     partner = world.signed_partner()
     kept, gone, silent = (own_dataset(world, slug) for slug in ("kept", "gone", "silent"))
     permits = {slug: granted(world, partner, slug, world.facts[slug]) for slug in ("kept", "gone", "silent")}
-    use(world, "use", partner, gone, shown(permits["gone"]))
-    use(world, "use-silent", partner, silent, shown(permits["silent"]))
+    needed(use(world, "use", partner, gone, shown(permits["gone"])))
+    needed(use(world, "use-silent", partner, silent, shown(permits["silent"])))
+    needed(use(world, "use-kept-before", partner, kept, shown(permits["kept"])))
     audit_id = world.facts["gone:audit"]
-    world.own("revoke", "ownDatasetAuditTerminate", {"audit_id": audit_id})
+    needed(world.own("revoke", "ownDatasetAuditTerminate", {"audit_id": audit_id}))
     world.awaited("told", partner, "datasetAuditTerminate", {"audit_id": audit_id})
     use(world, "use-gone", partner, gone, shown(permits["gone"]), breaks="it was withdrawn")
-    world.call("state", partner, "datasetAuditQuery", {"audit_id": audit_id})
+    world.own("state", "ownDatasetAuditQuery", {"audit_id": audit_id})
     world.answers(partner, "datasetAuditTerminate", refusing(503, "STORE_UNAVAILABLE", 50301))
     world.own("revoke-silent", "ownDatasetAuditTerminate", {"audit_id": world.facts["silent:audit"]})
     use(world, "use-silent-gone", partner, silent, shown(permits["silent"]), breaks="it was withdrawn")
@@ -342,7 +349,7 @@ def test_dataset_revoked(world: World) -> None:
     body["resource_permit"] = permit(world, partner, "DATASET", theirs["dataset_id"])
     needed(world.call("grant", partner, "datasetGrant", body))
     one = {"audit_id": audit_id}
-    world.own("held", "ownDatasetAuditQuery", one)
+    needed(world.own("held", "ownDatasetAuditQuery", one))
     world.call("terminate-stranger", stranger, "datasetAuditTerminate", one, breaks="it is not its grant")
     world.own("held-after", "ownDatasetAuditQuery", one)
     world.call("terminate", partner, "datasetAuditTerminate", one)

@@ -9,6 +9,7 @@ from conformance.harness.profile import Protocol
 from conformance.harness.registry import scenario
 from conformance.harness.world import World
 from conformance.suites.material import (
+    heard,
     model,
     needed,
     permit,
@@ -33,7 +34,7 @@ def test_model_own(world: World) -> None:
     world.own("create", "ownModelCreate", first)
     world.fact("until", world.now_ms())
     named = {"model_id": first["model_id"]}
-    world.own("query", "ownModelQuery", named)
+    needed(world.own("query", "ownModelQuery", named))
     second = world.fact("second", model(world, "second", here, algorithm="secure_boost", digest=NAMED_DIGEST))
     needed(world.own("create-second", "ownModelCreate", second))
     world.own("create-taken", "ownModelCreate", {**second, **named}, breaks="a model id names one model of a node")
@@ -58,19 +59,20 @@ def test_model_application(world: World) -> None:
     partner, stranger = world.signed_partner(), world.signed_partner("stranger")
     world.fact("partner", partner.node_id)
     project_id = project_of_partner(world, partner, "project")
-    audits = {slug: world.fact(slug, world.id(slug)) for slug in ("yes", "no", "withdrawn")}
+    audits = {slug: world.fact(slug, world.id(slug)) for slug in ("yes", "no", "withdrawn", "late", "foreign")}
     for slug, audit_id in audits.items():
         body = {"audit_id": audit_id, "contract_id": partner.contract_id, "apply_project_id": project_id}
         body |= {"model_id": world.id(f"model-{slug}"), "job_id": world.id("job"), "task_id": world.id("task")}
         body["digest"] = NAMED_DIGEST
         world.fact(f"applied-{slug}", body)
-        world.call(f"apply-{slug}", partner, "modelAuditApply", body)
-    yes, no = {"audit_id": audits["yes"]}, {"audit_id": audits["no"]}
+        needed(world.call(f"apply-{slug}", partner, "modelAuditApply", body))
+    yes, no, withdrawn, late, foreign = ({"audit_id": audit_id} for audit_id in audits.values())
     world.own("held", "ownModelAuditQuery", yes)
     world.call("pending", partner, "modelAuditQuery", yes)
     world.call("query-stranger", stranger, "modelAuditQuery", yes, breaks="not its application")
-    world.call("cancel-stranger", stranger, "modelAuditCancel", yes, breaks="not its application")
-    world.call("pending-after", partner, "modelAuditQuery", yes)
+    world.own("foreign-before", "ownModelAuditQuery", foreign)
+    world.call("cancel-stranger", stranger, "modelAuditCancel", foreign, breaks="not its application")
+    world.own("foreign-after", "ownModelAuditQuery", foreign)
     world.own("approve", "ownModelAuditConfirm", {**yes, "status": "APPROVED"})
     world.awaited("confirmed", partner, "modelAuditConfirm", yes)
     world.call("approved", partner, "modelAuditQuery", yes)
@@ -78,14 +80,14 @@ def test_model_application(world: World) -> None:
     world.awaited("refused", partner, "modelAuditConfirm", no)
     world.call("rejected", partner, "modelAuditQuery", no)
     world.own("reject-late", "ownModelAuditConfirm", {**yes, "status": "REJECTED"}, breaks="it was decided")
-    world.call("cancel-late", partner, "modelAuditCancel", yes, breaks="it was decided")
     world.call("approved-after", partner, "modelAuditQuery", yes)
-    withdrawn = {"audit_id": audits["withdrawn"]}
-    world.call("cancel", partner, "modelAuditCancel", withdrawn)
-    world.call("cancelled", partner, "modelAuditQuery", withdrawn)
-    world.own("terminate", "ownModelAuditTerminate", yes)
-    world.awaited("terminate-told", partner, "modelAuditTerminate", yes)
-    world.call("terminated", partner, "modelAuditQuery", yes)
+    needed(world.call("cancel", partner, "modelAuditCancel", withdrawn))
+    world.own("cancelled", "ownModelAuditQuery", withdrawn)
+    needed(world.own("approve-second", "ownModelAuditConfirm", {**late, "status": "APPROVED"}))
+    world.call("cancel-late", partner, "modelAuditCancel", late, breaks="it was decided")
+    needed(world.own("terminate", "ownModelAuditTerminate", late))
+    world.awaited("terminate-told", partner, "modelAuditTerminate", late)
+    world.call("terminated", partner, "modelAuditQuery", late)
 
 
 @scenario()
@@ -98,7 +100,7 @@ def test_model_asks(world: World) -> None:
     asked = {"contract_id": partner.contract_id, "model_id": own["model_id"]}
     audit_id = world.fact("audit", world.own("apply", "ownModelAuditApply", asked).at("/audit_id"))
     one = {"audit_id": audit_id}
-    world.awaited("asked", partner, "modelAuditApply", one)
+    heard(world.awaited("asked", partner, "modelAuditApply", one))
     world.own("pending", "ownModelAuditQuery", one)
     issued = world.fact("permit", permit(world, partner, "MODEL", str(own["model_id"])))
     yes = {**one, "status": "APPROVED", "resource_permit": issued}

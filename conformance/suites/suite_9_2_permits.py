@@ -11,6 +11,7 @@ from conformance.suites.material import (
     DAY_MS,
     HOUR_MS,
     granted,
+    heard,
     issued_permit,
     needed,
     own_dataset,
@@ -32,10 +33,10 @@ def test_permit_layers(world: World) -> None:
     other = own_dataset(world, "other", **secret)
     issued = granted(world, partner, "lent", lent)
     good = shown(issued)
-    use(world, "use", partner, lent, good)
+    needed(use(world, "use", partner, lent, good))
     use(world, "no-permit", partner, lent, breaks="no permit is shown")
     token = str(issued.get("token", ""))
-    forged = shown(issued, token=("B" if token[:1] == "A" else "A") + token[1:])
+    forged = shown(issued, token=token[:-1] + ("B" if token[-1:] == "A" else "A"))
     use(world, "forged", partner, lent, forged, breaks="the token was not issued")
     use(world, "wrong-level", partner, lent, shown(issued, level=2), breaks="the permit is of another layer")
     use(world, "wrong-name", partner, lent, shown(issued, name=other), breaks="the permit names another resource")
@@ -55,7 +56,7 @@ def test_permit_count(world: World) -> None:
     lent = own_dataset(world, "lent")
     issued = granted(world, partner, "lent", lent, times_limit=2)
     good = shown(issued)
-    use(world, "first", partner, lent, good)
+    needed(use(world, "first", partner, lent, good))
     forged = shown(issued, token="0" * 32)
     use(world, "forged", partner, lent, forged, breaks="the token was not issued")
     use(world, "second", partner, lent, good)
@@ -71,7 +72,7 @@ def test_permit_period(world: World) -> None:
     until = world.now_ms() + int(PERIOD_SECONDS * 1000)
     brief = shown(granted(world, partner, "short", short, time_limit=until))
     lasting = shown(granted(world, partner, "long", long, time_limit=until + DAY_MS))
-    use(world, "in-time", partner, short, brief)
+    needed(use(world, "in-time", partner, short, brief))
     world.elapse(PERIOD_SECONDS + 0.5)
     use(world, "late", partner, short, brief, breaks="the period has ended")
     use(world, "still", partner, long, lasting)
@@ -112,14 +113,15 @@ def test_permit_bounds(world: World) -> None:
     world.own("approve-more", "ownDatasetAuditConfirm", more, breaks="more uses than were applied for")
     world.call("still-pending", partner, "datasetAuditQuery", asked["first"])
     world.fact("shorter", until - HOUR_MS)
-    world.own("approve", "ownDatasetAuditConfirm", {**yes, "time_limit": until - HOUR_MS, "times_limit": 2})
-    world.awaited("less", partner, "datasetAuditConfirm", asked["first"])
+    less = {**yes, "time_limit": until - HOUR_MS, "times_limit": 2}
+    needed(world.own("approve", "ownDatasetAuditConfirm", less))
+    heard(world.awaited("less", partner, "datasetAuditConfirm", asked["first"]))
     needed(world.own("approve-second", "ownDatasetAuditConfirm", {**asked["second"], "status": "APPROVED"}))
-    world.awaited("as-asked", partner, "datasetAuditConfirm", asked["second"])
+    heard(world.awaited("as-asked", partner, "datasetAuditConfirm", asked["second"]))
     body = {**terms, **asked["endless"], "dataset_id": own_dataset(world, "set-endless")}
     needed(world.call("apply:endless", partner, "datasetAuditApply", body))
     needed(world.own("approve-endless", "ownDatasetAuditConfirm", {**asked["endless"], "status": "APPROVED"}))
-    world.awaited("endless", partner, "datasetAuditConfirm", asked["endless"])
+    heard(world.awaited("endless", partner, "datasetAuditConfirm", asked["endless"]))
 
 
 def _sign_again(world: World, partner: Partner) -> None:
@@ -139,7 +141,7 @@ def test_permit_of_ended_contract(world: World) -> None:
     partner = world.signed_partner()
     lent = own_dataset(world, "lent")
     good = shown(granted(world, partner, "lent", lent))
-    use(world, "use", partner, lent, good)
+    needed(use(world, "use", partner, lent, good))
     needed(world.call("end", partner, "contractTerminate", {"contract_id": partner.contract_id}))
     partner.open_contract = False
     use(world, "use-ended", partner, lent, good, breaks="the contract has ended")
@@ -162,8 +164,8 @@ def test_permit_withdrawn(world: World) -> None:
         needed(world.own(f"approve:{slug}", "ownDatasetAuditConfirm", {**audit, "status": "APPROVED"}))
         permits[slug] = shown(issued_permit(world.awaited(f"permit:{slug}", partner, "datasetAuditConfirm", audit)))
     gone, kept = world.facts["set-gone"], world.facts["set-kept"]
-    use(world, "use", partner, gone, permits["gone"])
-    world.own("revoke", "ownDatasetAuditTerminate", audits["gone"])
+    needed(use(world, "use", partner, gone, permits["gone"]))
+    needed(world.own("revoke", "ownDatasetAuditTerminate", audits["gone"]))
     use(world, "use-gone", partner, gone, permits["gone"], breaks="the permit was withdrawn")
     world.call("state", partner, "datasetAuditQuery", audits["gone"])
     use(world, "use-kept", partner, kept, permits["kept"])

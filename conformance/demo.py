@@ -15,7 +15,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from conformance.harness.errors import HarnessError
+from conformance.harness.errors import HarnessError, UsageError
+from conformance.harness.verdict import ExitCode
 
 LOCKOUT_SECONDS = 2
 START_SECONDS = 20.0
@@ -45,7 +46,8 @@ def serve(data: Path, node_id: str, *, faults: Sequence[str] = ()) -> Iterator[S
     try:
         line = process.stdout.readline() if process.stdout else ""
         if not line:
-            raise HarnessError(f"the reference node {node_id} did not start", hint=log.read_text()[-2000:])
+            kind = UsageError if process.wait(timeout=START_SECONDS) == ExitCode.USAGE else HarnessError
+            raise kind(f"the reference node {node_id} did not start", hint=log.read_text(encoding="utf-8")[-2000:])
         ready = json.loads(line)
         yield Served(node_id, ready["address"], data / "operator-token", data, process)
     finally:

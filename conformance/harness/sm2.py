@@ -5,9 +5,9 @@ Guarantees, whichever engine is underneath: a signature is raw `r || s`, 32 byte
 private keys come from the operating system.
 
 `CompiledSm2` verifies by GmSSL's C code through gmssl-pyx, which takes `bytes` only and raises for an empty signature
-where it returns False for any other wrong one; it signs by the table of `sm2_base`. `PlainSm2` is the pure Python gmssl with its defects
-mended: it strips leading 0 and 4 digits of public keys, draws nonces from `random`, fixes the user id, checks neither
-range nor curve, may sign nothing, and fails with a TypeError where the sum of two points is infinity.
+where it returns False for any other wrong one; it signs by the table of `sm2_base`. `PlainSm2` is the pure Python gmssl
+with its defects mended: it strips leading 0 and 4 digits of public keys, draws nonces from `random`, fixes the user id,
+checks neither range nor curve, may sign nothing, and fails with a TypeError where a sum of points is infinity.
 
 >>> point, private = engine().generate()
 >>> signature = engine().sign(private, point, b"message")

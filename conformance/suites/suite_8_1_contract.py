@@ -13,6 +13,7 @@ from conformance.suites.contracts import ref
 @scenario()
 def test_contract_approved(world: World) -> None:
     """A node applies twice alike, the operator accepts, both sides read it, a reversal fails (8.1.2-a, -b)."""
+    contracts.applied(world, "another")
     partner = world.partner()
     body = partner.application(world.fact("until", contracts.until(world)))
     world.fact("partner", dict(partner.particulars))

@@ -36,7 +36,8 @@ def _rename(world: World, partners: tuple[Partner, Partner, Partner]) -> None:
     world.awaited("told", signed, "nodeSync", {"name": name})
     world.awaited("told-pending", pending, "nodeSync", {}, within=contracts.QUIET_SECONDS)
     world.awaited("told-gone", gone, "nodeSync", {}, within=contracts.QUIET_SECONDS)
-    world.own("update-id", "ownNodeUpdate", {"node_id": world.id("new-id")}, breaks="the node id is not changed")
+    renumbered = {"name": name, "node_id": world.id("new-id")}
+    world.own("update-id", "ownNodeUpdate", renumbered, breaks="the node id is not changed")
 
 
 @scenario()

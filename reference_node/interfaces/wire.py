@@ -12,16 +12,19 @@ from typing import Any, Final
 
 import specs
 from reference_node.errors import Refusal
+from reference_node.faults import Faults
 
 DEPTH_LIMIT: Final = 64
 _EXACT: Final = 2**53
 
 
-def read_object(body: bytes) -> dict[str, Any]:
+def read_object(body: bytes, *, faults: Faults | None = None) -> dict[str, Any]:
     """Return the JSON object that a body holds."""
+    lenient = faults is not None and faults.on("ambiguous-body-taken")
+    pairs = dict if lenient else _pairs
     try:
         value = json.loads(
-            body.decode("utf-8"), object_pairs_hook=_pairs, parse_constant=_no_constant, parse_float=_float
+            body.decode("utf-8"), object_pairs_hook=pairs, parse_constant=_no_constant, parse_float=_float
         )
         _check(value)
     except (ValueError, RecursionError):

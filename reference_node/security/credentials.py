@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 
 from cryptography.hazmat.primitives import serialization
@@ -25,7 +25,7 @@ from reference_node.security.errors import (
     KeyTooWeak,
     SuiteRefused,
 )
-from reference_node.security.keys import PublicKey
+from reference_node.security.keys import PrivateKey, PublicKey
 from reference_node.security.suites import AuthType
 
 # fault -> the component that a signature may then leave out
@@ -55,6 +55,10 @@ def key(faults: Faults, auth_type: str, credential: str) -> PublicKey:
         if not faults.on("unknown-suite-downgraded"):
             raise
         return _of_any_kind(credential)
+    except CredentialMalformed:
+        if not faults.on("broken-key-taken"):
+            raise
+        return _any_key()
     except KeyTooWeak:
         weak = _weak(auth_type, credential)
         allowed = "weak-rsa-key-accepted" if isinstance(weak, rsa.RSAPublicKey) else "weak-curve-accepted"
@@ -62,6 +66,12 @@ def key(faults: Faults, auth_type: str, credential: str) -> PublicKey:
             raise
         spki = weak.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         return PublicKey(AuthType(auth_type), spki, weak)
+
+
+@cache
+def _any_key() -> PublicKey:
+    """Return the key that stands for a broken one, for the fault that takes it."""
+    return PrivateKey.generate(AuthType.SM3_SM2).public
 
 
 def _of_any_kind(credential: str) -> PublicKey:
@@ -86,6 +96,10 @@ def verify(faults: Faults, signer: PublicKey, request: signing.Request) -> None:
     """Return when the request was signed by this key as it stands, else raise SignatureRefused."""
     if faults.on("signature-not-verified"):
         return
+    if signer is _any_key() and faults.on("broken-key-taken"):
+        return
+    if isinstance(request.query, str) and _unsorted(request.query) and faults.on("query-order-matters"):
+        raise InvalidSignature
     try:
         signing.verify(signer, request)
     except DigestMismatch:
@@ -99,6 +113,12 @@ def verify(faults: Faults, signer: PublicKey, request: signing.Request) -> None:
     except InvalidSignature:
         if not _verifies_without(faults, signer, request):
             raise
+
+
+def _unsorted(query: str) -> bool:
+    """Tell whether a query is not in the order of its canonical form."""
+    parts = query.split("&")
+    return parts != sorted(parts)
 
 
 def _weak_digest(faults: Faults, request: signing.Request) -> bool:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -80,6 +80,8 @@ def operator(node: Node, incoming: Incoming) -> None:
     """Let this node's own operator in, and nobody else: signatures of nodes do not count here."""
     if node.faults.on("own-side-token-not-checked"):
         return
+    if signing.SIGNATURE in incoming.headers and node.faults.on("node-signature-opens-own-side"):
+        return
     scheme, _, token = incoming.headers.get("authorization", "").partition(" ")
     expected = node.identity.operator_token.encode()
     if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), expected):
@@ -88,6 +90,8 @@ def operator(node: Node, incoming: Incoming) -> None:
 
 def known(node: Node, incoming: Incoming, *, contract: bool) -> Caller:
     """Authenticate a node that this one knows by a contract in any state, or (`contract`) by one in force."""
+    if "authorization" in incoming.headers and node.faults.on("operator-token-opens-node-side"):
+        return Caller(node.node_id, incoming.headers.get(signing.TRACE, str(node.now())), 0, None)
     with node.store.reading() as connection:
         failures = _preliminaries(node, connection, incoming)
         source = incoming.headers[signing.SOURCE]
@@ -168,7 +172,8 @@ def _preliminaries(node: Node, connection: Connection, incoming: Incoming, *, si
     if headers[signing.TARGET] != node.node_id and not node.faults.on("target-not-checked"):
         raise Refusal("TARGET_MISMATCH", pointer=signing.TARGET)
     skew = abs(node.now() - int(headers[signing.TIMESTAMP]))
-    if skew > node.config.timestamp_window_seconds * 1000 and not node.faults.on("timestamp-window-not-enforced"):
+    window = node.config.timestamp_window_seconds * (500 if node.faults.on("timestamp-window-halved") else 1000)
+    if skew > window and not node.faults.on("timestamp-window-not-enforced"):
         raise Refusal("TIMESTAMP_SKEWED", pointer=signing.TIMESTAMP)
     return failures
 
@@ -211,7 +216,7 @@ def _contract_in_force(node: Node, source: str, key: PublicKey) -> str | None:
     with node.store.read() as session:
         row = session.execute(
             select(ContractRow.contract_id, ContractRow.expired_time, ContractRow.status, ContractRow.end_reason)
-            .where(ContractRow.partner_node_id == source, ContractRow.partner_key == key.fingerprint)
+            .where(ContractRow.partner_node_id == source, *_keyed(node, key))
             .order_by(
                 (ContractRow.status == Status.APPROVED).desc(),
                 (ContractRow.status == Status.APPLIED).asc(),
@@ -224,7 +229,21 @@ def _contract_in_force(node: Node, source: str, key: PublicKey) -> str | None:
     expired = row is not None and (row.status == Status.APPROVED or row.end_reason == EndReason.EXPIRED)
     if row is not None and node.faults.on("expired-contract-accepted" if expired else "contract-state-not-checked"):
         return str(row.contract_id)
+    if row is not None and opened_by_fault(node, row.status, row.end_reason):
+        return str(row.contract_id)
     raise Refusal("CONTRACT_EXPIRED" if expired else "CONTRACT_NOT_ACTIVE")
+
+
+def _keyed(node: Node, key: PublicKey) -> tuple[ColumnElement[bool], ...]:
+    """Return the condition that a contract is of this key; only a fault lets any key of a partner's count."""
+    return () if node.faults.on("old-key-kept") else (ContractRow.partner_key == key.fingerprint,)
+
+
+def opened_by_fault(node: Node, status: str, end_reason: str | None) -> bool:
+    """Tell whether a fault lets a contract open operations although it is not in force."""
+    if end_reason == EndReason.TERMINATED:
+        return node.faults.on("terminated-contract-opens")
+    return end_reason != EndReason.EXPIRED and node.faults.on("sync-without-contract-accepted")
 
 
 def _lockout_key(node: Node, incoming: Incoming) -> tuple[str, str]:

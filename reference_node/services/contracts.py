@@ -60,6 +60,8 @@ def receive_application(node: Node, session: Session, caller: Caller | None, bod
     )
     if node.faults.on("application-particulars-lost"):
         row.partner = {**row.partner, "name": "node"}
+    if node.faults.on("application-period-lost"):
+        terms = replace(terms, expired_time=terms.expired_time + 1)
     if node.faults.on("contract-approved-at-once"):
         terms = replace(terms, status=Status.APPROVED)
     row.terms = terms
@@ -80,6 +82,8 @@ def receive_decision(node: Node, session: Session, caller: Caller | None, body: 
     decision = Status(body["status"])
     settle(node, session, row)
     repeated = row.status == decision and (key is None or row.partner_key in (None, key.fingerprint))
+    if repeated and node.faults.on("repeated-confirm-refused"):
+        raise Refusal("CONTRACT_NOT_PENDING", pointer="/contract_id")
     if repeated or node.faults.on("confirm-ignored"):
         return
     adopt(node, session, row, decision, key, body.get("expired_time"))
@@ -111,16 +115,16 @@ def adopt(
         register_key(session, row, key, now)
 
 
-def confirmable(node: Node, terms: Terms) -> Terms:
+def confirmable(node: Node, terms: Terms, fault: str = "late-confirm-accepted") -> Terms:
     """Return the terms on which a decision is taken; only a fault gives an application more time than it asked for."""
-    if terms.end_reason is EndReason.EXPIRED and node.faults.on("late-confirm-accepted"):
+    if terms.end_reason is EndReason.EXPIRED and node.faults.on(fault):
         return Terms(Status.APPLIED, node.now() + contract.YEAR_MS)
     return terms
 
 
 def receive_cancellation(node: Node, session: Session, caller: Caller, contract_id: str) -> None:
     """Let the applicant withdraw a pending application (8.1.2-c)."""
-    row = between(node, session, caller, contract_id)
+    row = between(node, session, caller, contract_id, fault="cancel-open-to-third-parties")
     if row.is_applicant and not node.faults.on("cancel-by-approver-accepted"):
         raise Refusal("NOT_YOURS", pointer="/contract_id")
     terms = row.terms
@@ -133,13 +137,10 @@ def receive_cancellation(node: Node, session: Session, caller: Caller, contract_
 
 def receive_termination(node: Node, session: Session, caller: Caller, contract_id: str) -> None:
     """Let either party end an approved contract (8.1.2-e)."""
-    row = between(node, session, caller, contract_id)
+    row = between(node, session, caller, contract_id, fault="terminate-open-to-third-parties")
     if node.faults.on("terminate-by-approver-refused") and row.is_applicant:
         raise Refusal("NOT_YOURS", pointer="/contract_id")
-    terms = row.terms
-    if node.faults.on("terminate-while-pending") and terms.status is Status.APPLIED:
-        terms = replace(terms, status=Status.APPROVED)
-    ended = contract.terminate(terms, now=node.now())
+    ended = contract.terminate(row.terms, now=node.now())
     if not node.faults.on("terminate-ignored"):
         end(node, session, row, ended)
 
@@ -161,22 +162,29 @@ def health_for(node: Node, session: Session, caller: Caller, contract_id: str | 
     answer: dict[str, Any] = {"status": "DOWN" if node.faults.on("health-says-down") else "UP"}
     if contract_id is None or node.faults.on("health-without-contract"):
         return answer
-    row = between(node, session, caller, contract_id)
+    row = between(node, session, caller, contract_id, fault="health-open-to-third-parties")
     pending = contract.cancellable(row.terms, now=node.now())
+    if pending and node.faults.on("health-withdraws-application"):
+        end(node, session, row, contract.cancel(row.terms, now=node.now()))
+        return answer | {"contract_status": Status.APPLIED.value, "cancellable": True}
     return answer | {
         "contract_status": row.status,
         "cancellable": pending or node.faults.on("health-says-cancellable"),
     }
 
 
-def between(node: Node, session: Session, caller: Caller, contract_id: str) -> ContractRow:
+def between(
+    node: Node, session: Session, caller: Caller, contract_id: str, *, fault: str = "contract-open-to-third-parties"
+) -> ContractRow:
     """Return the contract if the caller is its other party and uses its key; to all others it does not exist."""
     row = session.scalar(_BY_ID, {"contract_id": contract_id})
     if row is None:
         raise Refusal("CONTRACT_NOT_FOUND", pointer="/contract_id")
     party = row.partner_node_id == caller.node_id
-    keyed = caller.key is None or row.partner_key == caller.key.fingerprint
-    if not (party and keyed) and not node.faults.on("contract-open-to-third-parties"):
+    keyed = (
+        caller.key is None or row.partner_key == caller.key.fingerprint or (party and node.faults.on("old-key-kept"))
+    )
+    if not (party and keyed) and not node.faults.on(fault):
         raise Refusal("CONTRACT_NOT_FOUND", pointer="/contract_id")
     settle(node, session, row)
     return row
@@ -201,7 +209,7 @@ def in_force(node: Node, session: Session, partner_node_id: str) -> ContractRow:
 
 def settle(node: Node, session: Session, row: ContractRow) -> None:
     """Bring a contract to where it stands by now: what is over is ended, whoever has noticed."""
-    if node.faults.on("contract-never-expires"):
+    if node.faults.on("contract-never-expires") or node.faults.on("expired-contract-accepted"):
         return
     terms = contract.at(row.terms, now=node.now())
     if terms != row.terms:
@@ -235,7 +243,7 @@ def particulars_of(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def acceptable_key(node: Node, body: Mapping[str, Any]) -> PublicKey:
     """Return the key that a body presents, if this node takes its kind (9.2-f)."""
-    refused = body["auth_type"] not in node.config.auth_types
+    refused = body["auth_type"] not in node.config.auth_types or node.faults.on(f"refuses-{body['auth_type']}")
     if refused and not node.faults.on("unknown-suite-downgraded"):
         raise Refusal("CREDENTIAL_TYPE_UNSUPPORTED", pointer="/auth_type")
     return credentials.key(node.faults, body["auth_type"], body["auth_credential"])

@@ -17,9 +17,9 @@ from reference_node import SYSTEM, VERSION
 from reference_node.domain import Status
 from reference_node.errors import Refusal
 from reference_node.node import Node
-from reference_node.security.guards import Caller
+from reference_node.security.guards import Caller, opened_by_fault
 from reference_node.services import contracts
-from reference_node.store.contracts import ContractRow, OwnNodeRow
+from reference_node.store.contracts import ContractRow, OwnNodeRow, PartnerKeyRow
 from reference_node.transport.partner import Peer
 
 
@@ -50,6 +50,10 @@ def answer_query(node: Node, session: Session, node_id: str) -> dict[str, Any]:
     found = particulars(node, session)
     if node.faults.on("auth-types-worst-first"):
         found["auth_types"].reverse()
+    if node.faults.on("announces-fewer-suites"):
+        found["auth_types"] = found["auth_types"][:1]
+    if node.faults.on("node-query-shows-secret"):
+        found["private_key"] = "-----BEGIN PRIVATE KEY-----"
     if node.faults.on("node-query-without-address"):
         found["address"] = "http://node.invalid"
     return found
@@ -73,17 +77,27 @@ def own_query(node: Node, session: Session, node_id: str) -> dict[str, Any]:
     return {"node_id": node_id, "address": row.partner_address, **row.partner}
 
 
-def ask_partner(node: Node, address: str, node_id: str, trace_id: str) -> dict[str, Any]:
+def ask_partner(
+    node: Node, address: str, node_id: str, trace_id: str, *, fault: str = "partner-query-takes-other-node"
+) -> dict[str, Any]:
     """Ask the node at an address who it is; it has to be the expected one."""
     if node.faults.on("partner-query-not-sent"):
         with node.store.read() as session:
             return particulars(node, session) | {"node_id": node_id, "address": address}
     peer = Peer(node_id, address, node.config.auth_type)
-    found = node.partner.call(
-        "nodeQuery", peer, query={"node_id": node_id}, trace_id=trace_id, attempts=node.config.attempts
-    )
-    if found["node_id"] != node_id and not node.faults.on("partner-query-takes-other-node"):
+    try:
+        found = node.partner.call(
+            "nodeQuery", peer, query={"node_id": node_id}, trace_id=trace_id, attempts=node.config.attempts
+        )
+    except Refusal:
+        if not node.faults.on("partner-failure-hidden"):
+            raise
+        with node.store.read() as session:
+            return particulars(node, session) | {"node_id": node_id, "address": address}
+    if found["node_id"] != node_id and not node.faults.on(fault):
         raise Refusal("PARTNER_ANSWER_INVALID", pointer="/node_id")
+    if node.faults.on("partner-query-answer-changed"):
+        return {**found, "name": node_id}
     return found
 
 
@@ -91,7 +105,7 @@ def own_update(node: Node, session: Session, change: Mapping[str, Any]) -> dict[
     """Change this node's particulars and tell every partner under a contract in force (8.1.3-a, 8.1.3-b)."""
     row = session.get_one(OwnNodeRow, node.node_id, with_for_update=True)
     if node.faults.on("own-update-clears-the-rest"):
-        row.description = None
+        row.description, row.institution = None, row.node_id
     if not node.faults.on("own-update-not-kept"):
         for name, value in change.items():
             setattr(row, name, value)
@@ -110,8 +124,8 @@ def own_update(node: Node, session: Session, change: Mapping[str, Any]) -> dict[
 
 def receive_sync(node: Node, session: Session, caller: Caller, body: Mapping[str, Any]) -> None:
     """Take a partner's new particulars over a contract in force (8.1.3-b)."""
-    row = contracts.between(node, session, caller, body["contract_id"])
-    if row.status != Status.APPROVED and not node.faults.on("sync-without-contract-accepted"):
+    row = contracts.between(node, session, caller, body["contract_id"], fault="sync-under-foreign-contract")
+    if row.status != Status.APPROVED and not opened_by_fault(node, row.status, row.end_reason):
         raise Refusal("CONTRACT_NOT_ACTIVE", pointer="/contract_id")
     if node.faults.on("refused-sync-half-kept"):
         row.partner_address = body["address"]
@@ -125,7 +139,7 @@ def receive_sync(node: Node, session: Session, caller: Caller, body: Mapping[str
         row.partner_address = body["address"]
     row.partner = contracts.particulars_of(body)
     row.updated_at = now
-    if key.fingerprint == replaced:
+    if key.fingerprint == replaced or node.faults.on("sync-leaves-key"):
         return
     # ended contracts of the old key stay readable to their party; those in force have a message of their own
     for former in session.scalars(
@@ -136,7 +150,11 @@ def receive_sync(node: Node, session: Session, caller: Caller, body: Mapping[str
         )
     ):
         former.partner_key = key.fingerprint
+    former_key = (row.partner_node_id, row.partner_key, row.partner_auth_type, row.partner_credential)
     contracts.register_key(session, row, key, now)
+    if node.faults.on("old-key-kept"):
+        names = ("node_id", "fingerprint", "auth_type", "credential")
+        session.merge(PartnerKeyRow(**dict(zip(names, former_key, strict=True)), seen_at=now))
 
 
 def _to_be_told(node: Node, session: Session) -> list[ContractRow]:

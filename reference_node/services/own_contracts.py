@@ -8,6 +8,7 @@ partner's callback is lost, its query operation makes it good (8.1.1-c), on dema
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import func, select
@@ -30,7 +31,7 @@ def apply(node: Node, session: Session, body: Mapping[str, Any], trace_id: str) 
         raise Refusal("REQUEST_INVALID", pointer="/node_id")
     now = node.now()
     terms = contract.apply(body.get("expired_time"), now=now)
-    partner = nodes.ask_partner(node, body["address"], body["node_id"], trace_id)
+    partner = nodes.ask_partner(node, body["address"], body["node_id"], trace_id, fault="own-apply-takes-other-node")
     auth_type = _common_suite(node, partner.get("auth_types") or [node.config.auth_type])
     application = _application(node, session, auth_type, terms.expired_time)
     session.commit()
@@ -46,13 +47,25 @@ def apply(node: Node, session: Session, body: Mapping[str, Any], trace_id: str) 
     )
     row.terms = terms
     peer = Peer(row.partner_node_id, row.partner_address, row.own_auth_type)
+    invented = f"contract-{now:032x}"
     if node.faults.on("own-apply-not-sent"):
-        row.contract_id = f"contract-{now:032x}"
-    else:
+        row.contract_id = invented
+        return _keep_application(session, row)
+    try:
         answer = node.partner.call(
             "contractApply", peer, body=application, trace_id=trace_id, attempts=node.config.attempts
         )
-        row.contract_id = answer["contract_id"]
+    except Refusal:
+        if node.faults.on("failed-application-recorded"):
+            row.contract_id = invented
+            _keep_application(session, row)
+            session.commit()
+        if node.faults.on("failed-application-shown-as-done"):
+            return {"contract_id": invented, "status": row.status, "expired_time": row.expired_time}
+        raise
+    row.contract_id = invented if node.faults.on("own-contract-id-differs") else answer["contract_id"]
+    if node.faults.on("own-apply-taken-as-approved"):
+        row.status = Status.APPROVED.value
     return _keep_application(session, row)
 
 
@@ -61,19 +74,37 @@ def decide(node: Node, session: Session, body: Mapping[str, Any]) -> dict[str, A
     row = _own(node, session, body["contract_id"])
     if row.is_applicant:
         raise Refusal("NOT_YOURS", pointer="/contract_id")
-    decision = Status(body["status"])
-    row.terms = contract.confirm(
-        contracts.confirmable(node, row.terms), decision, expired_time=body.get("expired_time"), now=node.now()
-    )
+    before = row.terms
+    row.terms = _decided(node, before, body)
     row.updated_at = node.now()
     message = {
         "contract_id": row.contract_id,
         "status": row.status,
         "auth_type": row.own_auth_type,
-        "auth_credential": node.identity.key(row.own_auth_type).public.pem,
+        "auth_credential": _credential(node, row.own_auth_type),
         "expired_time": row.expired_time,
     }
-    return _told(node, session, row, "contractConfirm", message, silent="confirm-not-sent")
+    if node.faults.on("confirm-tells-other-period"):
+        message["expired_time"] = row.expired_time - 1
+    if row.status == Status.APPROVED:
+        return _told(node, session, row, "contractConfirm", message, silent="confirm-not-sent")
+    if node.faults.on("rejection-not-kept"):
+        row.terms = before
+    return _told(node, session, row, "contractConfirm", message, silent="rejection-not-sent")
+
+
+def _decided(node: Node, terms: Terms, body: Mapping[str, Any]) -> Terms:
+    """Return what becomes of an application by the operator's decision, or of one that a fault lets be decided."""
+    until = body.get("expired_time")
+    terms = contracts.confirmable(node, terms, "late-decision-accepted")
+    reversed_ = terms.status is Status.APPROVED and node.faults.on("own-decision-reversible")
+    if reversed_ or (terms.end_reason is EndReason.CANCELLED and node.faults.on("cancelled-can-be-approved")):
+        terms = replace(terms, status=Status.APPLIED, end_reason=None)
+    if until is not None and until > terms.expired_time and node.faults.on("own-decision-lengthens"):
+        terms = replace(terms, expired_time=until)
+    if until is not None and until < terms.expired_time and node.faults.on("shorter-period-ignored"):
+        until = None
+    return contract.confirm(terms, Status(body["status"]), expired_time=until, now=node.now())
 
 
 def cancel(node: Node, session: Session, contract_id: str, trace_id: str) -> dict[str, Any]:
@@ -81,7 +112,7 @@ def cancel(node: Node, session: Session, contract_id: str, trace_id: str) -> dic
     row = _own(node, session, contract_id)
     if not row.is_applicant:
         raise Refusal("NOT_YOURS", pointer="/contract_id")
-    contract.cancel(row.terms, now=node.now())
+    _withdrawn(node, row)
     session.commit()
     if not node.faults.on("own-cancel-not-sent"):
         try:
@@ -96,17 +127,31 @@ def cancel(node: Node, session: Session, contract_id: str, trace_id: str) -> dic
             if refusal.name == "PARTNER_REFUSED":
                 refresh(node, session, contract_id)
                 session.commit()
-            raise
+            if not node.faults.on("refused-cancel-counted"):
+                raise
     row = _own(node, session, contract_id)
-    if row.status == Status.APPLIED:
-        contracts.end(node, session, row, contract.cancel(row.terms, now=node.now()))
+    pending = row.status == Status.APPLIED or node.faults.on("own-cancel-after-confirm")
+    if pending and not node.faults.on("own-cancel-not-kept"):
+        contracts.end(node, session, row, _withdrawn(node, row))
     return {**contracts.state_of(row), "delivery": "DELIVERED"}
+
+
+def _withdrawn(node: Node, row: ContractRow) -> Terms:
+    terms = row.terms
+    if terms.status is Status.APPROVED and node.faults.on("own-cancel-after-confirm"):
+        terms = replace(terms, status=Status.APPLIED)
+    return contract.cancel(terms, now=node.now())
 
 
 def terminate(node: Node, session: Session, contract_id: str) -> dict[str, Any]:
     """End an approved contract from this side and tell the partner (8.1.2-e)."""
     row = _own(node, session, contract_id)
-    contracts.end(node, session, row, contract.terminate(row.terms, now=node.now()))
+    terms = row.terms
+    if terms.status is Status.APPLIED and node.faults.on("terminate-while-pending"):
+        terms = replace(terms, status=Status.APPROVED)
+    ended = contract.terminate(terms, now=node.now())
+    if not node.faults.on("own-terminate-not-kept"):
+        contracts.end(node, session, row, ended)
     message = {"contract_id": row.contract_id}
     return _told(node, session, row, "contractTerminate", message, silent="terminate-not-sent")
 
@@ -118,7 +163,10 @@ def query(node: Node, session: Session, contract_id: str) -> dict[str, Any]:
         session.commit()
         refresh(node, session, contract_id)
         row = _own(node, session, contract_id)
-    return record(row)
+    found = record(row)
+    if row.status == Status.APPROVED and not row.is_applicant and node.faults.on("own-query-behind"):
+        found["status"] = Status.APPLIED.value
+    return found
 
 
 def list_page(node: Node, session: Session, query: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,7 +177,7 @@ def list_page(node: Node, session: Session, query: Mapping[str, Any]) -> dict[st
     where = []
     if "status" in query:
         where.append(ContractRow.status == query["status"])
-    if "partner_node_id" in query:
+    if "partner_node_id" in query and not node.faults.on("own-list-ignores-partner"):
         where.append(ContractRow.partner_node_id == query["partner_node_id"])
     total = session.scalar(select(func.count()).select_from(ContractRow).where(*where))
     rows = session.scalars(
@@ -148,7 +196,8 @@ def partner_health(node: Node, session: Session, contract_id: str, trace_id: str
     session.commit()
     if node.faults.on("partner-health-not-asked"):
         return {"status": "UP", "contract_status": row.status, "cancellable": row.status == Status.APPLIED}
-    return node.partner.call("nodeHealth", _peer(row), query={"contract_id": contract_id}, trace_id=trace_id)
+    found = node.partner.call("nodeHealth", _peer(row), query={"contract_id": contract_id}, trace_id=trace_id)
+    return {**found, "status": "UP"} if node.faults.on("partner-health-always-up") else found
 
 
 def refresh(node: Node, session: Session, contract_id: str) -> None:
@@ -160,6 +209,9 @@ def refresh(node: Node, session: Session, contract_id: str) -> None:
         answer = node.partner.call("contractQuery", peer, query={"contract_id": contract_id})
     except Refusal as refusal:
         log.info("partner does not tell", contract_id=contract_id, reason=refusal.name, node_id=node.node_id)
+        return
+    if answer["contract_id"] != contract_id and not node.faults.on("foreign-answer-adopted"):
+        log.warning("partner tells of another contract", contract_id=contract_id, node_id=node.node_id)
         return
     row = _own(node, session, contract_id)
     if row.status != Status.APPLIED:
@@ -230,16 +282,24 @@ def _application(node: Node, session: Session, auth_type: str, expired_time: int
     return {
         **own,
         "auth_type": auth_type,
-        "auth_credential": node.identity.key(auth_type).public.pem,
-        "expired_time": expired_time,
+        "auth_credential": _credential(node, auth_type),
+        "expired_time": expired_time - 1 if node.faults.on("own-apply-loses-period") else expired_time,
     }
+
+
+def _credential(node: Node, auth_type: str) -> str:
+    pem = node.identity.key(auth_type).public.pem
+    return pem.replace("M", "A", 1) if node.faults.on("own-key-unfit") else pem
 
 
 def _common_suite(node: Node, theirs: Sequence[str]) -> str:
     """Return the auth_type to sign a contract with: SM2 with SM3 wherever both sides have it (9.2-f)."""
     ours: Sequence[str] = node.config.auth_types
-    if node.faults.on("own-apply-prefers-foreign-suite"):
-        ours = [name for name in ours if name != AuthType.SM3_SM2]
+    if node.faults.on("own-apply-own-suite"):
+        return node.config.auth_type
+    foreign = [name for name in ours if name in theirs and name != AuthType.SM3_SM2]
+    if foreign and node.faults.on("own-apply-prefers-foreign-suite"):
+        ours = foreign
     try:
         return str(negotiate(ours, theirs).auth_type)
     except NoCommonSuite:
@@ -270,7 +330,8 @@ def _told(
         return {**state, "delivery": "DELIVERED"}
     owed = node.outbox.put(session, row.contract_id, operation, message)
     session.commit()
-    return {**state, "delivery": node.outbox.attempt(owed)}
+    delivery = node.outbox.attempt(owed)
+    return {**state, "delivery": "DELIVERED" if node.faults.on("delivery-always-claimed") else delivery}
 
 
 def _adopt(node: Node, session: Session, row: ContractRow, answer: Mapping[str, Any]) -> None:
@@ -282,3 +343,5 @@ def _adopt(node: Node, session: Session, row: ContractRow, answer: Mapping[str, 
         presented = "auth_credential" in answer and "auth_type" in answer
         key = contracts.acceptable_key(node, answer) if presented else None
         contracts.adopt(node, session, row, status, key, answer.get("expired_time"))
+        if node.faults.on("recovered-key-not-kept"):
+            row.partner_key = None

@@ -121,6 +121,8 @@ class Partner:
         headers = signing.sign_headers(self._identity.key(peer.auth_type), request, stamp)
         if self._faults.on("own-requests-unsigned"):
             del headers[signing.SIGNATURE]
+        if self._faults.on("own-signature-broken"):
+            headers[signing.TIMESTAMP] = str(now + 1)
         if self._faults.on("own-digest-stale"):
             headers[signing.CONTENT_DIGEST] = signing.content_digest("sm2-sm3", b"another body")
         if self._faults.on("own-csrf-header-left-out"):

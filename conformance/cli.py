@@ -97,6 +97,7 @@ def certify(
     Example: `hutong certify --profile my-node.toml --out reports/my-node`
     """
     try:
+        parts = _parts(only)
         with ExitStack() as stack:
             if demo:
                 first, second = stack.enter_context(demonstration.two_nodes(tuple(fault or ())))
@@ -105,7 +106,7 @@ def certify(
                 raise UsageError("--fault goes with --demo", hint="A defect is switched on in the reference node only.")
             else:
                 chosen = _profile(profile, target)
-            code = _certify(chosen, out_dir, level, _parts(only), jobs, waiver_file)
+            code = _certify(chosen, out_dir, level, parts, jobs, waiver_file)
     except UsageError as exc:
         raise _fail(exc, ExitCode.USAGE) from exc
     except HarnessError as exc:
@@ -365,12 +366,11 @@ def kill_matrix(
     """Try every defect against the suite; 0 when each is found as declared · 故障×发现矩阵。"""
     from conformance.selftest import killmatrix
 
+    try:
+        rows = killmatrix.choose(_parts(only), tuple(fault or ()), sample, seed)
+    except HarnessError as exc:
+        raise _fail(exc, ExitCode.USAGE) from exc
     ground = killmatrix.run_baseline()
-    rows = killmatrix.choose(_parts(only), tuple(fault or ()), sample, seed)
-    if fault and len(rows) != len(set(fault)):
-        raise _fail(
-            UsageError("a fault of that name does not exist", hint="see `hutong selftest faults`"), ExitCode.USAGE
-        )
     if as_json:
         trials = killmatrix.run_matrix(rows, jobs=jobs, baseline=ground, tell=lambda _trial: None)
         _json_out(killmatrix.summary(trials, ground))

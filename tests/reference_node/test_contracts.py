@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+from reference_node.transport.outbound import OutboundAnswer
 from tests.reference_node.pair import DAY_MS, Stranger, TestNode, apply, nodes, sign_contract
 
 Two = tuple[TestNode, TestNode]
@@ -233,6 +236,19 @@ def test_the_own_query_answers_what_is_known_when_the_partner_is_away(two: Two) 
     assert a.own("ownContractQuery", contract_id=contract_id).data["status"] == "APPLIED"
     assert a.own("ownContractCancel", contract_id=contract_id).error == "PARTNER_UNREACHABLE"
     assert a.contract(contract_id)["status"] == "APPLIED"
+
+
+def test_an_answer_about_another_contract_is_not_adopted(two: Two) -> None:
+    """8.1.1-c: what the partner says of one contract moves no other."""
+    a, b = two
+    contract_id = apply(a, b)
+    state = {"contract_id": "contract-z", "status": "REJECTED"}
+    foreign = json.dumps({"code": 0, "msg": "ok", "data": state}).encode()
+    a.network.canned["/v1/interconn/node/contract/query"] = OutboundAnswer(200, {}, foreign)
+    assert a.own("ownContractQuery", contract_id=contract_id).data["status"] == "APPLIED"
+    a.network.canned.clear()
+    b.own("ownContractConfirm", contract_id=contract_id, status="REJECTED")
+    assert a.own("ownContractQuery", contract_id=contract_id).data["status"] == "REJECTED"
 
 
 def test_a_cancellation_that_comes_too_late_brings_the_decision_home(two: Two) -> None:

@@ -288,7 +288,7 @@ def doctor(target: TargetOption = None, profile: ProfileOption = None) -> None:
 
 
 @app.command()
-def node(  # noqa: PLR0913  the settings of a node
+def node(
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8801,
     data: Annotated[Path, typer.Option(help="Folder of database, keys and operator token.")] = Path("node-data"),
     config: Annotated[Path | None, typer.Option(help="Configuration (TOML).")] = None,
@@ -386,33 +386,50 @@ def kill_matrix(
 
 @app.command()
 def trace(
-    check: Annotated[
-        bool, typer.Option("--check", help="Fail when the committed matrix is not what a run gives.")
-    ] = False,
-    write: Annotated[bool, typer.Option("--write", help="Write the matrix and the frozen level set.")] = False,
-    standard: Annotated[
-        Path | None, typer.Option(help="A text of the standard, to compare with the fingerprints.")
-    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Fail when a run gives another matrix.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the matrix that a run gives.")] = False,
+    freeze: Annotated[str, typer.Option(help="Freeze the checks of the matrix as the level set of an edition.")] = "",
+    standard: Annotated[Path | None, typer.Option(help="A text of the standard, to compare with the rows.")] = None,
 ) -> None:
-    """Compute requirements x checks x faults from a real run · 由真实运行计算可追溯矩阵。"""
+    """Show, check or compute requirements x checks x faults · 可追溯矩阵。
+
+    The matrix comes from a real run: the unmutated node and every deliberate defect. With --standard the command says
+    which sentences of a new edition differ from those that the requirements were written for.
+    """
     from conformance.selftest import trace as tracing
 
     if standard is not None:
-        from specs.edition import compare
-
-        found = compare(standard.read_text(encoding="utf-8"))
-        for kind in ("changed", "added", "removed", "moved"):
-            for row in getattr(found, kind):
-                out.print(f"{kind:8} {row}")
-        out.print("the fingerprints are those of this text" if not found else "see above")
-        raise typer.Exit(1 if found else 0)
-    try:
-        problems = tracing.check() if check else tracing.write() if write else tracing.show(out.print)
-    except HarnessError as exc:
-        raise _fail(exc, ExitCode.VOID) from exc
+        raise typer.Exit(_compare(standard))
+    if freeze:
+        out.print(str(tracing.freeze(freeze, datetime.now(tz=UTC).date())))
+        return
+    if not (check or write):
+        tracing.show(out.print)
+        return
+    with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), console=err) as bar:
+        task = bar.add_task("faults · 故障", total=None)
+        problems = (tracing.check if check else tracing.write)(
+            lambda trial: bar.update(task, advance=1, description=trial.fault)
+        )
     for problem in problems:
         err.print(f"[red]{escape(problem)}[/red]")
     raise typer.Exit(1 if problems else 0)
+
+
+def _compare(standard: Path) -> int:
+    from specs.edition import compare
+
+    try:
+        found = compare(standard.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise _fail(
+            UsageError(f"{standard}: {exc.strerror}", hint="Give the text as Markdown."), ExitCode.USAGE
+        ) from exc
+    for kind in ("changed", "added", "removed", "moved"):
+        for row in getattr(found, kind):
+            out.print(f"{kind:8} {row}")
+    out.print("some sentences differ" if found else "the requirements were written for this very text")
+    return 1 if found else 0
 
 
 def main() -> None:

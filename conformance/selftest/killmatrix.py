@@ -13,13 +13,12 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import specs
 from conformance.harness import engine, judge
@@ -43,6 +42,14 @@ class Fate(StrEnum):
     COLLATERAL = "collateral"
 
 
+class Found(NamedTuple):
+    """One finding of one check against one requirement."""
+
+    requirement: str
+    check: str
+    code: str
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """What the suite said of one fault."""
@@ -52,7 +59,7 @@ class Trial:
     declared: str
     fate: Fate
     hits: int
-    findings: tuple[tuple[str, str], ...]
+    findings: tuple[Found, ...]
     unexpected: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
 
@@ -64,7 +71,7 @@ class Trial:
             "declared": self.declared,
             "fate": self.fate.value,
             "hits": self.hits,
-            "findings": [list(pair) for pair in self.findings],
+            "findings": [row._asdict() for row in self.findings],
             "unexpected": list(self.unexpected),
             "errors": list(self.errors),
         }
@@ -113,13 +120,13 @@ def run_baseline(scenarios: Iterable[Scenario] | None = None) -> Baseline:
     return Baseline(results, places)
 
 
-def _codes(results: Iterable[CheckResult]) -> set[tuple[str, str]]:
-    return {(found.requirement, found.code) for result in results for found in result.findings}
+def _found(results: Iterable[CheckResult]) -> set[Found]:
+    return {Found(row.requirement, row.check, row.code) for result in results for row in result.findings}
 
 
 def _sharp(results: Iterable[CheckResult]) -> set[str]:
     """Return the codes found outside the end-to-end stories."""
-    return {code for _, code in _codes(result for result in results if result.scenario not in COMPOSITE)}
+    return {row.code for row in _found(result for result in results if result.scenario not in COMPOSITE)}
 
 
 def try_fault(fault: Fault, names: frozenset[str]) -> Trial:
@@ -129,12 +136,12 @@ def try_fault(fault: Fault, names: frozenset[str]) -> Trial:
     results = _judge(room.run(scenarios))
     hits = room.node.faults.hits.get(fault.name, 0)
     room.close()
-    found = _codes(results)
+    found = _found(results)
     errors = tuple(sorted({f"{row.check}: {row.reason}" for row in results if row.verdict is Verdict.ERROR}))
     unexpected = tuple(sorted(_sharp(results) - {fault.finding, *fault.blast}))
     if not hits:
         fate = Fate.UNREACHED
-    elif (fault.requirement, fault.finding) not in found:
+    elif (fault.requirement, fault.finding) not in {(row.requirement, row.code) for row in found}:
         fate = Fate.SURVIVED
     elif unexpected or errors:
         fate = Fate.COLLATERAL
@@ -171,10 +178,7 @@ def choose(only: Sequence[str] = (), names: Sequence[str] = (), sample: int = 0,
 
 def resolution(trials: Sequence[Trial]) -> float:
     """Return distinct signatures / faults: how well the findings tell one defect from another."""
-    signatures: dict[tuple[tuple[str, str], ...], int] = defaultdict(int)
-    for trial in trials:
-        signatures[trial.findings] += 1
-    return len(signatures) / len(trials) if trials else 1.0
+    return len({trial.findings for trial in trials}) / len(trials) if trials else 1.0
 
 
 def complete(trials: Sequence[Trial], ground: Baseline) -> bool:
@@ -213,7 +217,7 @@ def line_of(trial: Trial) -> str:
     line = f"{trial.fate.value:10} {trial.fault} [{trial.requirement} {trial.declared}] hits={trial.hits}"
     if trial.fate is Fate.KILLED:
         return line
-    found = ", ".join(f"{requirement} {code}" for requirement, code in trial.findings) or "nothing"
+    found = ", ".join(sorted({f"{row.requirement} {row.code}" for row in trial.findings})) or "nothing"
     return "\n".join([line, f"    found: {found}", *(f"    error: {error}" for error in trial.errors[:3])])
 
 

@@ -214,7 +214,7 @@ def refresh(node: Node, session: Session, contract_id: str) -> None:
         log.warning("partner tells of another contract", contract_id=contract_id, node_id=node.node_id)
         return
     row = _own(node, session, contract_id)
-    if row.status != Status.APPLIED or answer["contract_id"] != contract_id:
+    if row.status != Status.APPLIED:
         return
     try:
         _adopt(node, session, row, answer)

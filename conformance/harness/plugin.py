@@ -79,10 +79,9 @@ def _judged(transcript: Transcript, stage: Stage, plan: engine.Plan) -> list[Che
 
 def _words(row: CheckResult) -> str:
     lines = [f"{row.requirement} {row.check}: {row.verdict.value} {row.reason}".rstrip()]
-    lines += [
-        f"  {found.code} {found.pointer} expected {found.expected!r}, got {found.actual!r} ({', '.join(found.exchanges)})"
-        for found in row.findings
-    ]
+    for found in row.findings:
+        where = ", ".join(found.exchanges)
+        lines.append(f"  {found.code} {found.pointer} expected {found.expected!r}, got {found.actual!r} ({where})")
     return "\n".join(lines)
 
 

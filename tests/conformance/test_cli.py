@@ -13,6 +13,16 @@ from conformance.harness.events import read_events
 from conformance.harness.records import Verdict
 from conformance.harness.verdict import ExitCode
 
+DEAD = """
+[target]
+name = "dead"
+url = "http://127.0.0.1:9"
+node_id = "nobody"
+
+[operator]
+token = "t-o-k-e-n-1"
+"""
+
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     monkeypatch.setattr(sys, "argv", ["hutong", *words])
@@ -23,10 +33,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 
 def profile(folder: Path, text: str = "") -> str:
     path = folder / "profile.toml"
-    lines = (
-        text
-        or '[target]\nname = "dead"\nurl = "http://127.0.0.1:9"\nnode_id = "nobody"\n[operator]\ntoken = "t-o-k-e-n-1"\n'
-    )
+    lines = text or DEAD
     path.write_text(lines, encoding="utf-8")
     return str(path)
 

@@ -9,6 +9,7 @@ import pytest
 
 import reference_node
 import specs
+from reference_node.config import AUTH_TYPES
 from reference_node.domain.approval import Kind
 from reference_node.errors import ConfigError
 from reference_node.faults import Faults, declared
@@ -26,7 +27,10 @@ def test_every_fault_has_a_place_in_the_code() -> None:
 
 
 def _is_composed(name: str, code: str) -> bool:
-    """Whether a name is put together where it is asked for: of a kind of approval or list, and a defect of all."""
+    """Whether a name is put together where it is asked for: of a kind of approval or list, or a suite, and a defect."""
+    head = name.rpartition("-")[0]
+    if name.removeprefix(f"{head}-") in AUTH_TYPES and f'f"{head}-{{' in code:
+        return True
     first_parts = {*_LISTED.findall(code), *(kind.lower() for kind in Kind)}
     rests = [name.removeprefix(f"{part}-") for part in first_parts if name.startswith(f"{part}-")]
     return any(f'"{rest}"' in code or f'}}-{rest}"' in code for rest in rests)
@@ -38,12 +42,12 @@ def test_every_place_in_the_code_is_declared() -> None:
     assert asked - set(declared()) == set()
 
 
-def test_rows_name_requirements_of_the_standard_and_findings_once() -> None:
-    """A fault refutes a requirement that exists, and its finding stands for no other fault."""
-    requirements = set(specs.load_requirements())
-    findings = [fault.finding for fault in declared().values()]
-    assert {fault.requirement for fault in declared().values()} <= requirements
-    assert len(findings) == len(set(findings))
+def test_rows_name_requirements_of_the_standard_and_findings() -> None:
+    """A fault refutes a requirement that exists, and says which finding has to show it."""
+    rows = declared().values()
+    assert {fault.requirement for fault in rows} <= set(specs.load_requirements())
+    assert [fault.name for fault in rows if not re.fullmatch("[A-Z][A-Z0-9_]+", fault.finding)] == []
+    assert [fault.name for fault in rows if not (fault.breaks_zh.endswith("。") and fault.breaks_en.endswith("."))] == []
 
 
 def test_an_unknown_fault_is_refused_with_the_one_that_was_meant() -> None:

@@ -31,7 +31,7 @@ def applicant_proves_that_it_has_its_key(story: Story) -> Iterator[Finding]:
 @check("9.2-a", "own_contract_confirmed_wrongly", "CONFIRMED_WITHOUT_POSSESSION")
 def partner_that_accepts_proves_that_it_has_its_key(story: Story) -> Iterator[Finding]:
     """A decision that the key it shows has not signed is refused, and the application stays pending."""
-    if story.step("after-stranger").get("/status") != "APPLIED":
+    if story.step("after-longer").get("/status") != "APPLIED":
         return
     code = "CONFIRMED_WITHOUT_POSSESSION"
     yield from expect.refused(story, "confirm-unproven", code, "SIGNATURE_INVALID", twin="partner:confirm")
@@ -73,6 +73,8 @@ def key_is_changed_by_the_old_key_only(story: Story) -> Iterator[Finding]:
 def old_key_counts_no_longer(story: Story) -> Iterator[Finding]:
     """Once a new key was taken, the old one opens nothing."""
     errors = ("SIGNATURE_INVALID", "CONTRACT_NOT_ACTIVE", "NODE_UNKNOWN")
+    if not story.step("query-by-new").reading.accepted:
+        return
     yield from expect.refused(story, "sync-back", "OLD_KEY_STILL_ACCEPTED", *errors, twin="sync-after")
 
 
@@ -88,8 +90,7 @@ def node_id_belongs_to_one_key(story: Story) -> Iterator[Finding]:
 @check("9.2-a-2", "suite_sm2", "SM2_REFUSED")
 def node_works_with_sm2_and_sm3(story: Story) -> Iterator[Finding]:
     """A node with an SM2 key signs a contract and is served under it."""
-    for name in ("sm2:apply", "sm2:approve", "query", "sync"):
-        yield from expect.accepted(story, name, "SM2_REFUSED")
+    yield from _served(story, ("sm2:apply", "sm2:approve", "query", "sync"), "SM2_REFUSED")
 
 
 @check("9.2-a-2", "suite_sm2", "SM2_NOT_ANSWERED_WITH_SM2")
@@ -200,17 +201,15 @@ def broken_body_is_no_failure_of_the_node(story: Story) -> Iterator[Finding]:
 @check("9.2-e-5", "refused_changes", "REFUSED_DECISION_HALF_KEPT")
 def refused_decision_changes_nothing(story: Story) -> Iterator[Finding]:
     """A decision that is refused for its last field leaves the application pending."""
-    code = "REFUSED_DECISION_HALF_KEPT"
-    yield from expect.refused(story, "confirm-garbage", code, twin="own-before")
-    yield from expect.unchanged(story, "own-before", "own-after", code, "/status")
+    if not story.step("confirm-longer").reading.accepted:
+        yield from expect.unchanged(story, "own-before", "own-after", "REFUSED_DECISION_HALF_KEPT", "/status")
 
 
 @check("9.2-e-5", "refused_changes", "REFUSED_SYNC_HALF_KEPT")
 def refused_particulars_change_nothing(story: Story) -> Iterator[Finding]:
     """Particulars that are refused for their key leave what is known of the partner as it was."""
-    code = "REFUSED_SYNC_HALF_KEPT"
-    yield from expect.refused(story, "sync-garbage", code, twin="sync")
-    yield from expect.unchanged(story, "known-before", "known-after", code, "/address")
+    if not story.step("sync-garbage").reading.accepted:
+        yield from expect.unchanged(story, "known-before", "known-after", "REFUSED_SYNC_HALF_KEPT", "/address")
 
 
 # --- 9.2-f ----------------------------------------------------------------------------------------------------------
@@ -219,15 +218,19 @@ def refused_particulars_change_nothing(story: Story) -> Iterator[Finding]:
 @check("9.2-f-2", "suite_ecdsa", "ECDSA_REFUSED")
 def node_works_with_ecdsa_where_it_says_so(story: Story) -> Iterator[Finding]:
     """A node that declares ECDSA on P-256 signs a contract with it and serves under it."""
-    for name in ("ecdsa:apply", "query", "sync"):
-        yield from expect.accepted(story, name, "ECDSA_REFUSED")
+    yield from _served(story, ("ecdsa:apply", "query", "sync"), "ECDSA_REFUSED")
 
 
 @check("9.2-f-2", "suite_rsa", "RSA_REFUSED")
 def node_works_with_rsa_where_it_says_so(story: Story) -> Iterator[Finding]:
     """A node that declares RSA of 2048 bits signs a contract with it and serves under it."""
-    for name in ("rsa:apply", "query", "sync"):
-        yield from expect.accepted(story, name, "RSA_REFUSED")
+    yield from _served(story, ("rsa:apply", "query", "sync"), "RSA_REFUSED")
+
+
+def _served(story: Story, names: tuple[str, ...], code: str) -> Iterator[Finding]:
+    """Yield what speaks against the first step that was refused; the scenario may have ended there."""
+    refused = next((name for name in names if not story.step(name).reading.accepted), names[-1])
+    yield from expect.accepted(story, refused, code)
 
 
 @check("9.2-f-2", "weak_keys", "WEAK_RSA_KEY_ACCEPTED")

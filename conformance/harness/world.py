@@ -237,7 +237,8 @@ class World:
                 extra=bend.before,
                 without=bend.uncovered,
             )
-        if bend.unsigned or not self.stage.binding.signed(operation):
+        own_side = self.stage.contract.operations[operation].own_side
+        if bend.unsigned or not (own_side or self.stage.binding.signed(operation)):
             headers.pop("x-auth-sign", None)
         if bend.label and "x-auth-sign" in headers:
             headers["x-auth-sign"] = headers["x-auth-sign"].replace(f'"{partner.key.alg}"', f'"{bend.label}"')

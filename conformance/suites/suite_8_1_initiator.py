@@ -13,7 +13,7 @@ from conformance.suites.contracts import ref
 def test_own_contract_approved(world: World) -> None:
     """The target applies, the partner accepts, says so again, then the contrary (8.1.2-a, 8.1.2-b)."""
     partner = world.partner()
-    world.call("self", partner, "nodeQuery", {"node_id": world.profile.target.node_id})
+    world.own("self", "ownNodeQuery", {"node_id": world.profile.target.node_id})
     asked_until = world.fact("until", contracts.until(world))
     told = contracts.own_apply(world, "own-apply", partner, expired_time=asked_until)
     partner.contract_id = str(told.at("/contract_id"))
@@ -48,13 +48,13 @@ def test_own_contract_confirmed_wrongly(world: World) -> None:
     foreign = contracts.decision(stranger, "APPROVED", asked)
     world.call("confirm-by-stranger", stranger, "contractConfirm", foreign, breaks="the sender is who was applied to")
     world.own("after-stranger", "ownContractQuery", ref(partner))
-    thief = Tamper(key=contracts.other_key(world, world.id("thief")))
-    if world.stage.binding.signed("contractConfirm"):
-        world.call("confirm-unproven", partner, "contractConfirm", yes, breaks="the key shown has signed", tamper=thief)
-        world.own("after-unproven", "ownContractQuery", ref(partner))
     longer = {**yes, "expired_time": asked + DAY_MS}
     world.call("confirm-longer", partner, "contractConfirm", longer, breaks="the period is not longer than was asked")
     world.own("after-longer", "ownContractQuery", ref(partner))
+    contracts.needs_signed(world, "contractConfirm")
+    thief = Tamper(key=contracts.other_key(world, world.id("thief")))
+    world.call("confirm-unproven", partner, "contractConfirm", yes, breaks="the key shown has signed", tamper=thief)
+    world.own("after-unproven", "ownContractQuery", ref(partner))
     contracts.approve(world, partner, "partner:confirm")
 
 
@@ -95,15 +95,24 @@ def test_own_contract_cancelled(world: World) -> None:
     world.answers(second, "contractCancel", refusing(409, "CONTRACT_NOT_PENDING", 40901))
     world.own("cancel-held", "ownContractCancel", ref(second), breaks="the partner agrees")
     world.own("own-held", "ownContractQuery", ref(second))
-    world.call("cancel-by-approver", second, "contractCancel", ref(second), breaks="the sender has applied")
-    world.own("own-still-held", "ownContractQuery", ref(second))
-    applicant = contracts.applied(world, "applicant")
-    world.call("cancel-by-applicant", applicant, "contractCancel", ref(applicant))
     contracts.approve(world, third, "third:confirm")
     world.own("own-before", "ownContractQuery", ref(third))
     world.own("cancel-late", "ownContractCancel", ref(third), breaks="the application is pending")
     world.awaited("told-late", third, "contractCancel", ref(third), within=contracts.QUIET_SECONDS)
     world.own("own-after", "ownContractQuery", ref(third))
+
+
+@scenario()
+def test_own_contract_cancelled_by_partner(world: World) -> None:
+    """A signed partner withdraws what the target has applied for, instead of deciding it (8.1.2-c)."""
+    partner = world.signed_partner()
+    second = {"contract_id": contracts.own_apply(world, "own-apply", partner).at("/contract_id")}
+    world.own("before", "ownContractQuery", second)
+    world.call("cancel-by-approver", partner, "contractCancel", second, breaks="the sender has applied")
+    world.own("after", "ownContractQuery", second)
+    applicant = contracts.applied(world, "applicant")
+    world.call("cancel-by-applicant", applicant, "contractCancel", ref(applicant))
+    world.own("withdraw", "ownContractCancel", second)
 
 
 @scenario()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from conformance.harness.registry import scenario
-from conformance.harness.world import World
+from conformance.harness.world import DAY_MS, World
 from conformance.suites import contracts
 from conformance.suites.contracts import ref
 
@@ -19,7 +19,7 @@ def test_broken_bodies(world: World) -> None:
         "cut": right[:-1],
         "list": b"[1, 2]",
         "deep": b'{"a":' * 5000 + b"1" + b"}" * 5000,
-        "twice": right[:-1] + b', "contract_id": "contract-of-nobody"}',
+        "twice": right[:-1] + b', "name": "somebody else"}',
         "bytes": b"\xff\xfe\x00",
     }
     for name, body in bodies.items():
@@ -31,14 +31,15 @@ def test_broken_bodies(world: World) -> None:
 def test_refused_changes(world: World) -> None:
     """A decision and new particulars are refused for their last field; nothing of them is kept (9.2-e-5)."""
     partner = contracts.taken(world, "partner")
-    garbage = contracts.decision(partner, "APPROVED", int(world.facts["partner:asked-until"] or contracts.until(world)))
-    garbage["auth_credential"] = "-----BEGIN PUBLIC KEY-----\nnot a key\n-----END PUBLIC KEY-----\n"
+    asked = int(world.facts["partner:asked-until"] or contracts.until(world))
+    longer = contracts.decision(partner, "APPROVED", asked + DAY_MS)
     world.own("own-before", "ownContractQuery", ref(partner))
-    world.call("confirm-garbage", partner, "contractConfirm", garbage, breaks="the credential is a key")
+    world.call("confirm-longer", partner, "contractConfirm", longer, breaks="the period is not longer than was asked")
     world.own("own-after", "ownContractQuery", ref(partner))
     contracts.approve(world, partner, "partner:confirm")
     world.own("known-before", "ownNodeQuery", {"node_id": partner.node_id})
-    moved = contracts.sync(partner, address="http://elsewhere.invalid", auth_credential=garbage["auth_credential"])
+    garbage = "-----BEGIN PUBLIC KEY-----\nnot a key\n-----END PUBLIC KEY-----\n"
+    moved = contracts.sync(partner, address="http://elsewhere.invalid", auth_credential=garbage)
     world.call("sync-garbage", partner, "nodeSync", moved, breaks="the credential is a key")
     world.own("known-after", "ownNodeQuery", {"node_id": partner.node_id})
     world.call("sync", partner, "nodeSync", contracts.sync(partner))

@@ -99,7 +99,7 @@ def verify(faults: Faults, signer: PublicKey, request: signing.Request) -> None:
     if signer is _any_key() and faults.on("broken-key-taken"):
         return
     if isinstance(request.query, str) and _unsorted(request.query) and faults.on("query-order-matters"):
-        raise InvalidSignature
+        raise InvalidSignature("the query is not in the order in which it was signed")
     try:
         signing.verify(signer, request)
     except DigestMismatch:

@@ -229,7 +229,7 @@ def _contract_in_force(node: Node, source: str, key: PublicKey) -> str | None:
     expired = row is not None and (row.status == Status.APPROVED or row.end_reason == EndReason.EXPIRED)
     if row is not None and node.faults.on("expired-contract-accepted" if expired else "contract-state-not-checked"):
         return str(row.contract_id)
-    if row is not None and opened_by_fault(node, row.status, row.end_reason):
+    if row is not None and opened_by_fault(node, row.end_reason):
         return str(row.contract_id)
     raise Refusal("CONTRACT_EXPIRED" if expired else "CONTRACT_NOT_ACTIVE")
 
@@ -239,7 +239,7 @@ def _keyed(node: Node, key: PublicKey) -> tuple[ColumnElement[bool], ...]:
     return () if node.faults.on("old-key-kept") else (ContractRow.partner_key == key.fingerprint,)
 
 
-def opened_by_fault(node: Node, status: str, end_reason: str | None) -> bool:
+def opened_by_fault(node: Node, end_reason: str | None) -> bool:
     """Tell whether a fault lets a contract open operations although it is not in force."""
     if end_reason == EndReason.TERMINATED:
         return node.faults.on("terminated-contract-opens")

@@ -95,6 +95,8 @@ def adopt(
     """Move this node's own application to what the partner decided."""
     now = node.now()
     terms = confirmable(node, row.terms)
+    if terms != row.terms:
+        expired_time = None
     if node.faults.on("decision-overturned"):
         terms = replace(terms, status=Status.APPLIED, end_reason=None)
     if node.faults.on("refused-confirm-half-kept"):
@@ -184,6 +186,8 @@ def between(
     keyed = (
         caller.key is None or row.partner_key == caller.key.fingerprint or (party and node.faults.on("old-key-kept"))
     )
+    if party and row.partner_key is None and node.faults.on("cancel-by-approver-accepted"):
+        keyed = True
     if not (party and keyed) and not node.faults.on(fault):
         raise Refusal("CONTRACT_NOT_FOUND", pointer="/contract_id")
     settle(node, session, row)

@@ -64,7 +64,7 @@ def own_query(node: Node, session: Session, node_id: str) -> dict[str, Any]:
     if node_id == node.node_id or node.faults.on("own-node-query-ignores-id"):
         found = particulars(node, session)
         if node.faults.on("own-node-query-name-wrong"):
-            found["name"] = node.node_id
+            found["name"] = "some node"
         return found
     row = session.scalar(
         select(ContractRow)
@@ -105,7 +105,7 @@ def own_update(node: Node, session: Session, change: Mapping[str, Any]) -> dict[
     """Change this node's particulars and tell every partner under a contract in force (8.1.3-a, 8.1.3-b)."""
     row = session.get_one(OwnNodeRow, node.node_id, with_for_update=True)
     if node.faults.on("own-update-clears-the-rest"):
-        row.description, row.institution = None, row.node_id
+        row.description, row.institution = None, "unknown"
     if not node.faults.on("own-update-not-kept"):
         for name, value in change.items():
             setattr(row, name, value)
@@ -125,7 +125,7 @@ def own_update(node: Node, session: Session, change: Mapping[str, Any]) -> dict[
 def receive_sync(node: Node, session: Session, caller: Caller, body: Mapping[str, Any]) -> None:
     """Take a partner's new particulars over a contract in force (8.1.3-b)."""
     row = contracts.between(node, session, caller, body["contract_id"], fault="sync-under-foreign-contract")
-    if row.status != Status.APPROVED and not opened_by_fault(node, row.status, row.end_reason):
+    if row.status != Status.APPROVED and not opened_by_fault(node, row.end_reason):
         raise Refusal("CONTRACT_NOT_ACTIVE", pointer="/contract_id")
     if node.faults.on("refused-sync-half-kept"):
         row.partner_address = body["address"]

@@ -29,6 +29,12 @@ from reference_node.store.outbox import DeliveryState, OutboxRow
 
 log = structlog.get_logger("reference_node")
 _LIST = Listed("audit")
+_OFFER_WITHOUT = {
+    "description": "offer-without-description",
+    "time_limit": "offer-without-period",
+    "config": "offer-without-config",
+    "task_id": "offer-without-task",
+}
 
 
 def apply(node: Node, session: Session, subject: Subject, body: Body) -> dict[str, Any]:
@@ -36,27 +42,56 @@ def apply(node: Node, session: Session, subject: Subject, body: Body) -> dict[st
     contract = links.of_this_node(node, session, body["contract_id"])
     permits.check_period(node, body)
     draft = subject.draft(node, session, contract, body)
+    for name, defect in _OFFER_WITHOUT.items():
+        if name in draft.content and faulty(node, subject.kind, defect):
+            del draft.content[name]
     row = approvals.new_row(node, random_id("audit"), subject.kind, Role.APPLICANT, contract, draft)
     session.add(row)
     session.flush()
-    ids = {"audit_id": row.audit_id, "contract_id": contract.contract_id}
-    owed = node.outbox.put(session, contract.contract_id, operation(subject.kind, "Apply"), {**ids, **draft.content})
+    if faulty(node, subject.kind, "offer-not-sent"):
+        return _submitted(row, "DELIVERED")
+    session.commit()
+    delivery = _offer(node, session, subject, row, contract)
+    row = row_now(session, row.audit_id)
+    if faulty(node, subject.kind, "offer-approved-at-once"):
+        approvals.carry(node, session, row, Standing(Status.APPROVED))
+    return _submitted(row, delivery)
+
+
+def _offer(node: Node, session: Session, subject: Subject, row: ApprovalRow, contract: ContractRow) -> str:
+    """Send an application that is kept; forget it if the partner refuses, owe it if the partner is not heard."""
+    name = operation(subject.kind, "Apply")
+    try:
+        node.partner.call(name, links.peer(contract), body=_application(row), attempts=node.config.attempts)
+    except Refusal as refusal:
+        if refusal.name != "PARTNER_REFUSED":
+            _owe_application(node, session, row)
+            return "PENDING"
+        if not faulty(node, subject.kind, "refusal-hidden"):
+            session.delete(row)
+            session.commit()
+            raise
+    return "DELIVERED"
+
+
+def _owe_application(node: Node, session: Session, row: ApprovalRow) -> None:
+    """Have an application delivered in the background."""
+    owed = node.outbox.put(session, row.contract_id, operation(Kind(row.kind), "Apply"), _application(row))
     row.apply_delivery = owed.id
     session.commit()
-    delivery = node.outbox.attempt(owed)
-    session.expire_all()
-    reason = _refused(session, row)
-    if reason is not None:
-        session.delete(row)
-        session.commit()
-        raise Refusal("PARTNER_REFUSED", partner=reason)
-    return {"audit_id": row.audit_id, "status": row.status, "delivery": delivery}
+
+
+def _application(row: ApprovalRow) -> dict[str, Any]:
+    return {"audit_id": row.audit_id, "contract_id": row.contract_id, **row.content}
 
 
 def cancel(node: Node, session: Session, subject: Subject, audit_id: str, trace_id: str) -> dict[str, Any]:
     """Withdraw this node's application: first at the partner, whose word counts, then here."""
     kind = subject.kind
     row = of_role(node, session, kind, audit_id, Role.APPLICANT)
+    if row.status == Status.APPROVED and faulty(node, kind, "withdrawn-after-decision"):
+        row.status = Status.APPLIED.value
+        session.commit()
     cancelled = approval.cancel(row.standing)
     message = {"audit_id": audit_id}
     if not faulty(node, kind, "cancel-not-sent"):
@@ -68,7 +103,7 @@ def cancel(node: Node, session: Session, subject: Subject, audit_id: str, trace_
             if row_now(session, audit_id).standing != cancelled:
                 raise
     row = row_now(session, audit_id)
-    if row.standing == approval.PENDING:
+    if row.standing == approval.PENDING and not faulty(node, kind, "own-cancel-ignored"):
         approvals.carry(node, session, row, cancelled)
     return _submitted(row, "DELIVERED")
 
@@ -89,20 +124,32 @@ def decide(node: Node, session: Session, subject: Subject, body: Body) -> dict[s
         if node.faults.on("grant-exceeds-request") and permit.times_limit is not None:
             permit.times_limit += 100
         message["resource_permit"] = permit.to_json()
+        if faulty(node, kind, "permit-for-another-resource"):
+            message["resource_permit"]["resource_id"] = row.audit_id
     if "comment" in body:
         message["comment"] = body["comment"]
     approvals.carry(node, session, row, approval.decide(approval.PENDING, decision), body.get("comment"))
     if decision is Decision.APPROVED or faulty(node, kind, "copied-after-rejection"):
         subject.approved(node, session, row)
-    return told(node, session, row, operation(kind, "Confirm"), message, silent="decision-not-told")
+    silent = "decision-not-told" if decision is Decision.APPROVED else "rejection-not-told"
+    return told(node, session, row, operation(kind, "Confirm"), message, silent=silent)
 
 
 def terminate(node: Node, session: Session, kind: Kind, audit_id: str) -> dict[str, Any]:
     """Revoke or give back an approval: it ends here at once, and the partner is told."""
     row = own(node, session, kind, audit_id)
+    if row.status == Status.TERMINATED and faulty(node, kind, "terminated-twice"):
+        return _submitted(row, "DELIVERED")
+    if row.role == Role.APPROVER and faulty(node, kind, "revocation-refused"):
+        raise Refusal("NOT_YOURS", pointer="/audit_id")
     ended = approval.terminate(row.standing, Role(row.role))
-    approvals.carry(node, session, row, ended, lost="AUDIT_NOT_APPROVED")
     message = {"audit_id": audit_id}
+    if faulty(node, kind, "revocation-waits-for-partner"):
+        links.ask(node, session, row.contract_id, operation(kind, "Terminate"), body=message)
+        row = row_now(session, audit_id)
+    if faulty(node, kind, "revocation-takes-all"):
+        _end_all_others(node, session, row)
+    approvals.carry(node, session, row, ended, lost="AUDIT_NOT_APPROVED")
     return told(node, session, row, operation(kind, "Terminate"), message, silent="termination-not-told")
 
 
@@ -116,15 +163,20 @@ def query(node: Node, session: Session, subject: Subject, audit_id: str) -> dict
         refresh(node, subject, audit_id)
         session.expire_all()
         row = own(node, session, kind, audit_id)
-    return record(session, row)
+    found = record(session, row)
+    if faulty(node, kind, "terms-not-shown"):
+        found["content"] = {}
+    return found
 
 
 def list_page(node: Node, session: Session, kind: Kind, query: Mapping[str, Any]) -> dict[str, Any]:
     """Return a page of the approvals of a kind, newest first."""
     settle_due(node, session)
     wanted = select(ApprovalRow).where(ApprovalRow.kind == kind.value)
+    if faulty(node, kind, "audit-list-omits-received"):
+        wanted = wanted.where(ApprovalRow.role == Role.APPLICANT.value)
     for name in ("status", "role", "contract_id"):
-        if name in query:
+        if name in query and not (name == "status" and faulty(node, kind, "audit-filter-ignored")):
             wanted = wanted.where(getattr(ApprovalRow, name) == query[name])
     wanted = wanted.order_by(ApprovalRow.seq.desc())
     return _LIST.answer(node, session, query, wanted, lambda row: record(session, row))
@@ -144,12 +196,15 @@ def refresh(node: Node, subject: Subject, audit_id: str) -> None:
             state = links.ask(node, session, row.contract_id, name, query={"audit_id": audit_id})
             row = row_now(session, audit_id)
             to = approval.adopt(row.standing, _standing(state))
-            if to != row.standing:
+            if to != row.standing and not faulty(node, subject.kind, "answer-to-query-not-adopted"):
                 approvals.adopt(node, session, subject, row, to, state)
             session.commit()
         except (Refusal, RuleBroken) as refusal:
             session.rollback()
             log.info("approval not refreshed", audit_id=audit_id, reason=refusal.name, node_id=node.node_id)
+            row = row_now(session, audit_id)
+            if _is_unknown(refusal) and row.standing == approval.PENDING and row.apply_delivery is None:
+                _owe_application(node, session, row)  # this node stopped between keeping and sending it
 
 
 def poll(node: Node, subject: Subject) -> None:
@@ -216,7 +271,8 @@ def told(
         return _submitted(row, "DELIVERED")
     owed = node.outbox.put(session, row.contract_id, name, message)
     session.commit()
-    return _submitted(row, node.outbox.attempt(owed))
+    delivery = node.outbox.attempt(owed)
+    return _submitted(row, "DELIVERED" if faulty(node, Kind(row.kind), "delivery-misreported") else delivery)
 
 
 def own(node: Node, session: Session, kind: Kind, audit_id: str) -> ApprovalRow:
@@ -237,6 +293,14 @@ def of_role(node: Node, session: Session, kind: Kind, audit_id: str, role: Role)
     if row.role != role:
         raise Refusal("NOT_YOURS", pointer="/audit_id")
     return row
+
+
+def _end_all_others(node: Node, session: Session, row: ApprovalRow) -> None:
+    """End whatever else of the kind is approved with the partner, for the defect that ends it all."""
+    same = (ApprovalRow.kind == row.kind, ApprovalRow.partner_node_id == row.partner_node_id)
+    others = (*same, ApprovalRow.status == Status.APPROVED.value, ApprovalRow.seq != row.seq)
+    for other in session.scalars(select(ApprovalRow).where(*others)).all():
+        approvals.carry(node, session, other, approval.end(other.standing, EndReason.REVOKED))
 
 
 def row_now(session: Session, audit_id: str) -> ApprovalRow:
@@ -281,6 +345,12 @@ def _standing(state: Mapping[str, Any]) -> Standing:
     if status is not Status.TERMINATED:
         return Standing(status)
     return Standing(status, EndReason(state.get("end_reason", EndReason.TERMINATED)))
+
+
+def _is_unknown(refusal: Refusal | RuleBroken) -> bool:
+    """Tell whether the partner has never heard of an approval."""
+    reason = refusal.extra.get("partner", {}) if isinstance(refusal, Refusal) else {}
+    return bool(reason.get("error") == "AUDIT_NOT_FOUND")
 
 
 def _refused(session: Session, row: ApprovalRow) -> dict[str, Any] | None:

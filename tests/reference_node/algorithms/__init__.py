@@ -1,0 +1,1 @@
+"""Tests of the algorithms, over channels of one process."""

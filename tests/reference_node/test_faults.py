@@ -47,7 +47,7 @@ def test_rows_name_requirements_of_the_standard_and_findings() -> None:
     rows = declared().values()
     assert {fault.requirement for fault in rows} <= set(specs.load_requirements())
     assert [fault.name for fault in rows if not re.fullmatch("[A-Z][A-Z0-9_]+", fault.finding)] == []
-    assert [fault.name for fault in rows if not (fault.breaks_zh.endswith("。") and fault.breaks_en.endswith("."))] == []
+    assert [fault.name for fault in rows if not (fault.breaks_zh.endswith("。") and fault.breaks_en[-1] == ".")] == []
 
 
 def test_an_unknown_fault_is_refused_with_the_one_that_was_meant() -> None:

@@ -119,7 +119,9 @@ def query_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[st
 def query_for(node: Node, session: Session, caller: Caller, query: Mapping[str, Any]) -> dict[str, Any]:
     """Describe a public component to a partner (8.6.2-b)."""
     links.with_caller(node, session, caller, query["contract_id"])
-    row = find(session, query)
+    row = session.scalar(select(Row).where(Row.code == query["code"], Row.version == query["version"]))
+    if row is None:  # answered like a hidden one, to the letter
+        raise Refusal("RESOURCE_NOT_FOUND", pointer="/code")
     if row.visibility != PUBLIC and not node.faults.on("private-component-answered"):
         raise Refusal("RESOURCE_NOT_FOUND", pointer="/code")
     if node.faults.on("public-component-version-ignored"):

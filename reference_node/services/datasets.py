@@ -160,6 +160,8 @@ def query_for(node: Node, session: Session, caller: Caller, query: Mapping[str, 
         except Refusal as refusal:
             if node.faults.on("permit-refusal-discloses"):
                 refusal.extra["dataset"] = public_view(node, row)
+            if refusal.name == "RESOURCE_NOT_FOUND":  # answered like one that does not exist, to the letter
+                refusal.pointer = "/dataset_id"
             raise
     return public_view(node, row, whole=True)
 

@@ -112,6 +112,18 @@ def test_lists_are_counted_and_partners_see_the_public_ones(two: Two) -> None:
     assert hidden.data["partner"]["error"] == "RESOURCE_NOT_FOUND"
 
 
+def test_a_refusal_does_not_tell_which_components_are_hidden(two: Two) -> None:
+    """8.6.2-b: a hidden component, an unknown version of it and an unknown code are refused in the same words."""
+    a, b = two
+    contract_id = sign_contract(a, b)
+    a.own("ownComponentRegister", **described(code="lr", visibility="PRIVATE"))
+    replies = [
+        a.signed("componentQuery", b.as_stranger(), contract_id=contract_id, code=code, version=version)
+        for code, version in (("zz", "1.0.0"), ("lr", "1.0.0"), ("lr", "9.9.9"))
+    ]
+    assert [reply.data for reply in replies] == [replies[0].data] * 3
+
+
 @pytest.mark.parametrize(
     ("given", "pointers"),
     [

@@ -125,6 +125,21 @@ def test_partners_see_what_is_public_and_never_where_it_lies(two: Two) -> None:
         assert refused.data["partner"]["error"] == "RESOURCE_NOT_FOUND"
 
 
+def test_a_refusal_does_not_tell_what_exists(two: Two) -> None:
+    """9.2-b: protected, private and absent datasets are refused in the same words, whatever token is shown."""
+    a, b = two
+    contract_id = sign_contract(a, b)
+    for visibility in ("PROTECTED", "PRIVATE"):
+        a.own("ownDatasetCreate", **{**GIVEN, "dataset_id": visibility.lower(), "visibility": visibility})
+    for token_set in ("", "protected/3/abcdefghijklmnopqrst"):
+        replies = [
+            use(a, b.as_stranger(), contract_id, token_set, dataset_id=dataset_id)
+            for dataset_id in ("none", "protected", "private")
+        ]
+        assert replies[0].error == "RESOURCE_NOT_FOUND"
+        assert [(reply.msg, reply.data) for reply in replies] == [(replies[0].msg, replies[0].data)] * 3
+
+
 def test_visibility_holds_as_soon_as_it_is_set(two: Two) -> None:
     """9.2-b-4: widening opens, narrowing closes at once, for grants too."""
     a, b = two

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from conformance.checks import listing
+from conformance.checks import calls, listing
 from conformance.harness import expect
 from conformance.harness.records import Finding
 from conformance.harness.registry import check
@@ -37,8 +37,7 @@ def _betrayed(step: Step, words: Iterable[str]) -> list[str]:
 @check("8.7.1.1", "dataset_own", "DATASET_NOT_REGISTERED")
 def a_dataset_is_registered_and_found_at_once(story: Story) -> Iterator[Finding]:
     """A registration is accepted, and a query by its id finds the dataset."""
-    yield from expect.accepted(story, "create", "DATASET_NOT_REGISTERED")
-    yield from expect.accepted(story, "query", "DATASET_NOT_REGISTERED")
+    yield from calls.done(story, "create", "query", code="DATASET_NOT_REGISTERED")
 
 
 @check("8.7.1.1", "dataset_own", "DATASET_ID_CHANGED")
@@ -77,14 +76,14 @@ def a_taken_id_keeps_its_dataset(story: Story) -> Iterator[Finding]:
 @check("8.7.1.1", "dataset_own", "DATASET_SOURCE_LOST")
 def the_source_is_kept_as_it_was_set(story: Story) -> Iterator[Finding]:
     """A query returns the source that was set."""
-    yield from expect.shows(story, "query", "/source", story.fact("first")["source"], "DATASET_SOURCE_LOST")
+    yield from calls.answer(story, "query", {"/source": story.fact("first")["source"]}, "DATASET_SOURCE_LOST")
 
 
 @check("8.7.1.1", "dataset_own", "DATASET_PERMISSIONS_LOST")
 def the_permissions_are_kept_as_they_were_set(story: Story) -> Iterator[Finding]:
     """A query returns who may see the dataset as it was set."""
     code, first = "DATASET_PERMISSIONS_LOST", story.fact("first")
-    yield from expect.shows(story, "query", "/visibility", first["visibility"], code)
+    yield from calls.answer(story, "query", {"/visibility": first["visibility"]}, code)
 
 
 @check("8.7.1.1", "dataset_change", "DATASET_UPDATE_LOST")
@@ -111,9 +110,9 @@ def a_change_touches_nothing_else(story: Story) -> Iterator[Finding]:
 @check("8.7.1.1", "dataset_change", "DATASET_REMOVED_STILL_FOUND")
 def a_removed_dataset_is_not_found(story: Story) -> Iterator[Finding]:
     """A dataset that was removed is not found; another one is."""
-    yield from expect.accepted(story, "delete", "DATASET_REMOVED_STILL_FOUND")
     code = "DATASET_REMOVED_STILL_FOUND"
-    yield from expect.refused(story, "query-removed", code, "RESOURCE_NOT_FOUND", twin="query-kept")
+    if (yield from calls.done(story, "delete", code=code)):
+        yield from expect.refused(story, "query-removed", code, "RESOURCE_NOT_FOUND", twin="query-kept")
 
 
 @check("8.7.1.1", "dataset_change", "DATASET_OTHER_REMOVED")
@@ -181,8 +180,9 @@ def the_operator_s_question_for_public_datasets_reaches_the_partner(story: Story
 @check("8.7.1.2-a", "dataset_partner", "DATASET_PARTNER_LIST_CHANGED")
 def the_partner_s_public_datasets_are_passed_on(story: Story) -> Iterator[Finding]:
     """The operator sees the partner's records and the partner's total."""
-    yield from listing.holds(story, "list", [story.fact("public")], "DATASET_PARTNER_LIST_CHANGED")
-    yield from expect.shows(story, "list", "/total", 7, "DATASET_PARTNER_LIST_CHANGED")
+    if story.happened("asked-public"):
+        yield from listing.holds(story, "list", [story.fact("public")], "DATASET_PARTNER_LIST_CHANGED")
+        yield from expect.shows(story, "list", "/total", 7, "DATASET_PARTNER_LIST_CHANGED")
 
 
 # --- 8.7.1.2-b own list ---------------------------------------------------------------------------------------------
@@ -260,7 +260,7 @@ def the_granted_list_is_cut_into_pages(story: Story) -> Iterator[Finding]:
 def the_granted_list_leaves_out_withdrawn_grants(story: Story) -> Iterator[Finding]:
     """A dataset whose grant was withdrawn is not in the list; one whose grant stands is."""
     code = "DATASET_WITHDRAWN_STILL_LISTED"
-    yield from listing.lacks(story, "list", _named(story, "gone", "silent"), code)
+    yield from listing.lacks(story, "list", _named(story, "gone"), code)
 
 
 @check("8.7.1.2-c", "permit_period", "DATASET_EXPIRED_STILL_LISTED")
@@ -278,8 +278,9 @@ def the_operator_s_question_for_granted_datasets_reaches_the_partner(story: Stor
 @check("8.7.1.2-c", "dataset_partner", "DATASET_PARTNER_GRANTED_CHANGED")
 def the_partner_s_granted_datasets_are_passed_on(story: Story) -> Iterator[Finding]:
     """The operator sees the partner's granted datasets and the partner's total."""
-    yield from listing.holds(story, "list-granted", [story.fact("lent")], "DATASET_PARTNER_GRANTED_CHANGED")
-    yield from expect.shows(story, "list-granted", "/total", 5, "DATASET_PARTNER_GRANTED_CHANGED")
+    if story.happened("asked-granted"):
+        yield from listing.holds(story, "list-granted", [story.fact("lent")], "DATASET_PARTNER_GRANTED_CHANGED")
+        yield from expect.shows(story, "list-granted", "/total", 5, "DATASET_PARTNER_GRANTED_CHANGED")
 
 
 # --- 8.7.1.2-d a partner's dataset ----------------------------------------------------------------------------------
@@ -326,8 +327,9 @@ def the_operator_s_question_for_a_dataset_reaches_the_partner(story: Story) -> I
 @check("8.7.1.2-d", "dataset_partner", "DATASET_PARTNER_ANSWER_CHANGED")
 def the_partner_s_dataset_is_passed_on(story: Story) -> Iterator[Finding]:
     """The operator sees the dataset as the partner described it."""
-    for field, value in story.fact("public").items():
-        yield from expect.shows(story, "query", f"/{field}", value, "DATASET_PARTNER_ANSWER_CHANGED")
+    wanted = {f"/{field}": value for field, value in story.fact("public").items()}
+    if story.happened("asked-query"):
+        yield from calls.answer(story, "query", wanted, "DATASET_PARTNER_ANSWER_CHANGED")
 
 
 @check("8.7.1.2-d", "dataset_partner", "DATASET_PARTNER_REFUSAL_HIDDEN")
@@ -353,9 +355,9 @@ def the_permit_is_shown_when_a_granted_dataset_is_asked_for(story: Story) -> Ite
 @check("8.7.1.2-e", "dataset_own", "DATASET_DETAIL_WRONG")
 def the_own_query_returns_the_dataset_as_registered(story: Story) -> Iterator[Finding]:
     """The own query returns name, size and columns as they were registered."""
-    first = story.fact("first")
-    for field in ("dataset_id", "name", "category", "count", "join_columns", "column_metas", "project_ids"):
-        yield from expect.shows(story, "query", f"/{field}", first[field], "DATASET_DETAIL_WRONG")
+    fields = ("dataset_id", "name", "category", "count", "join_columns", "column_metas", "project_ids")
+    wanted = {f"/{field}": story.fact("first")[field] for field in fields}
+    yield from calls.answer(story, "query", wanted, "DATASET_DETAIL_WRONG")
 
 
 @check("8.7.1.2-e", "dataset_own", "DATASET_UNKNOWN_ANSWERED")
@@ -429,4 +431,4 @@ def the_list_of_grants_is_cut_into_pages(story: Story) -> Iterator[Finding]:
 @check("8.7.1.2-f", "dataset_revoke", "DATASET_ENDED_GRANT_LISTED")
 def the_list_of_grants_leaves_out_withdrawn_ones(story: Story) -> Iterator[Finding]:
     """The list of grants in force has none that was withdrawn."""
-    yield from listing.lacks(story, "out", _named(story, "gone", "silent"), "DATASET_ENDED_GRANT_LISTED")
+    yield from listing.lacks(story, "out", _named(story, "gone"), "DATASET_ENDED_GRANT_LISTED")

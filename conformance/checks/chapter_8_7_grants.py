@@ -137,7 +137,7 @@ def the_target_cannot_withdraw_what_is_decided(story: Story) -> Iterator[Finding
     """Its operator cannot withdraw an application that the partner has decided."""
     code = "DATASET_OWN_CANCELLED_AFTER_DECISION"
     yield from expect.refused(story, "cancel-late", code, "AUDIT_NOT_PENDING", twin="cancel")
-    yield from expect.unchanged(story, "rejected", "rejected-after", code)
+    yield from expect.unchanged(story, "decided", "decided-after", code, "/status")
 
 
 # --- 8.7.1.3-c active grant -----------------------------------------------------------------------------------------
@@ -146,8 +146,8 @@ def the_target_cannot_withdraw_what_is_decided(story: Story) -> Iterator[Finding
 @check("8.7.1.3-c", "dataset_grant", "DATASET_GRANT_NOT_SENT")
 def the_target_tells_its_partner_of_a_grant(story: Story) -> Iterator[Finding]:
     """A dataset granted by the operator is granted to the partner by a call."""
-    yield from expect.accepted(story, "grant:given", "DATASET_GRANT_NOT_SENT")
-    yield from expect.called(story, "granted:given", "DATASET_GRANT_NOT_SENT")
+    if (yield from calls.done(story, "grant:given", code="DATASET_GRANT_NOT_SENT")):
+        yield from expect.called(story, "granted:given", "DATASET_GRANT_NOT_SENT")
 
 
 @check("8.7.1.3-c", "dataset_grant", "DATASET_GRANT_TERMS_LOST")
@@ -328,9 +328,8 @@ def a_lost_decision_is_recovered_by_asking(story: Story) -> Iterator[Finding]:
 
 @check("8.7.1.4", "dataset_revoke", "DATASET_REVOCATION_REFUSED")
 def a_grant_in_force_can_be_withdrawn(story: Story) -> Iterator[Finding]:
-    """The operator withdraws a grant in force, which then has ended."""
+    """The operator withdraws a grant in force."""
     yield from expect.accepted(story, "revoke", "DATASET_REVOCATION_REFUSED")
-    yield from expect.shows(story, "state", "/status", "TERMINATED", "DATASET_REVOCATION_REFUSED")
 
 
 @check("8.7.1.4", "dataset_revoke", "DATASET_REVOCATION_NOT_TOLD")
@@ -356,9 +355,9 @@ def a_withdrawal_does_not_wait_for_the_partner(story: Story) -> Iterator[Finding
 @check("8.7.1.4", "dataset_revoke", "DATASET_OTHER_GRANT_REVOKED")
 def a_withdrawal_leaves_other_grants(story: Story) -> Iterator[Finding]:
     """Other grants to the same partner stay in force."""
-    yield from expect.accepted(story, "use-kept", "DATASET_OTHER_GRANT_REVOKED")
-    kept = [{"dataset_id": story.fact("kept")}]
-    yield from listing.holds(story, "list", kept, "DATASET_OTHER_GRANT_REVOKED")
+    if (yield from calls.done(story, "use-kept", code="DATASET_OTHER_GRANT_REVOKED")):
+        kept = [{"dataset_id": story.fact("kept")}]
+        yield from listing.holds(story, "list", kept, "DATASET_OTHER_GRANT_REVOKED")
 
 
 @check("8.7.1.4", "dataset_revoke", "DATASET_REVOKED_TWICE")
@@ -381,4 +380,4 @@ def only_the_parties_end_a_grant(story: Story) -> Iterator[Finding]:
     """Another node cannot end a grant."""
     code = "DATASET_REVOKED_BY_STRANGER"
     yield from expect.refused(story, "terminate-stranger", code, *NOT_SEEN, twin="terminate")
-    yield from expect.unchanged(story, "held", "held-after", code)
+    yield from expect.unchanged(story, "foreign-held", "foreign-after", code)

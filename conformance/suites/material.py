@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from conformance.harness.errors import Prerequisite
 from conformance.harness.partner import Partner
 from conformance.harness.profile import Protocol
 from conformance.harness.world import Awaited, Told, World
@@ -28,6 +29,18 @@ BATCH = {"name": "batch", "title": "批量", "type": "integer", "optional": Fals
 def needed(told: Told) -> Mapping[str, Any]:
     """Return the data of a step that the story stands on; a refusal ends the story as a failed prerequisite."""
     return told.data
+
+
+def stands(told: Told, pointer: str, value: Any) -> None:
+    """End the story as a failed prerequisite unless an answer shows this value; a check says what is wrong with it."""
+    if told.at(pointer) != value:
+        raise Prerequisite(f"the answer to step {told.step} does not show {value} at {pointer}")
+
+
+def turned_down(told: Told) -> None:
+    """End the story as a failed prerequisite when what had to be refused was accepted: what follows proves nothing."""
+    if told.accepted:
+        raise Prerequisite(f"step {told.step} was accepted")
 
 
 def heard(told: Awaited) -> Mapping[str, Any]:

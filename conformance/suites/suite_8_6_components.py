@@ -7,7 +7,7 @@ from typing import Any
 from conformance.harness.partner import raw, refusing, saying
 from conformance.harness.registry import scenario
 from conformance.harness.world import World
-from conformance.suites.material import BATCH, CURVE, component, needed, own_component, service_address
+from conformance.suites.material import BATCH, CURVE, component, needed, own_component, service_address, turned_down
 
 PAGE = 500
 
@@ -30,8 +30,9 @@ def test_component_registry(world: World) -> None:
     needed(world.own("query", "ownComponentQuery", _ref(first)))
     needed(world.own("register-second", "ownComponentRegister", second))
     taken = {**second, "component_info": {**second["component_info"], "version": "1.0.0"}}
-    world.own("register-taken", "ownComponentRegister", taken, breaks="code and version name a component once")
+    again = world.own("register-taken", "ownComponentRegister", taken, breaks="code and version name a component once")
     world.own("query-after", "ownComponentQuery", _ref(first))
+    turned_down(again)
     world.own("query-second", "ownComponentQuery", _ref(second))
     world.own("query-unknown", "ownComponentQuery", {"code": code, "version": "9.9.9"}, breaks="nobody registered it")
     world.own("register-third", "ownComponentRegister", third)
@@ -52,14 +53,15 @@ def test_component_public(world: World) -> None:
     second |= {"address": f"registry.example/{code}", "address_type": "IMAGE"}
     hidden = world.fact("hidden", component(world.id("secret"), "1.0.0", developer, visibility="PRIVATE"))
     hidden["component_info"]["title"] = world.fact("hidden-title", f"内部组件 {world.id('title')}")
-    for step, body in (("register", first), ("register-second", second), ("register-hidden", hidden)):
-        own_component(world, step, body)
     asked = {"contract_id": partner.contract_id}
+    own_component(world, "register", first)
+    world.call("query", partner, "componentQuery", {**asked, **_ref(first)})
+    own_component(world, "register-second", second)
+    own_component(world, "register-hidden", hidden)
     mine = {**asked, "developer": developer}
     world.call("list", partner, "componentList", {**mine, "page_size": PAGE})
     for number in (1, 2):
         world.call(f"page-{number}", partner, "componentList", {**mine, "page_num": number, "page_size": 1})
-    world.call("query", partner, "componentQuery", {**asked, **_ref(first)})
     world.call("query-second", partner, "componentQuery", {**asked, **_ref(second)})
     world.call("query-hidden", partner, "componentQuery", {**asked, **_ref(hidden)}, breaks="it is not exposed")
     nobody = {"code": world.id("nobody"), "version": "1.0.0"}

@@ -15,6 +15,8 @@ from conformance.suites.material import (
     permit,
     project_of_partner,
     project_of_target,
+    stands,
+    turned_down,
 )
 
 PAGE = 500
@@ -37,8 +39,10 @@ def test_model_own(world: World) -> None:
     needed(world.own("query", "ownModelQuery", named))
     second = world.fact("second", model(world, "second", here, algorithm="secure_boost", digest=NAMED_DIGEST))
     needed(world.own("create-second", "ownModelCreate", second))
-    world.own("create-taken", "ownModelCreate", {**second, **named}, breaks="a model id names one model of a node")
+    taken = {**second, **named}
+    again = world.own("create-taken", "ownModelCreate", taken, breaks="a model id names one model of a node")
     world.own("query-after", "ownModelQuery", named)
+    turned_down(again)
     unnamed = model(world, "unnamed", here)
     del unnamed["model_id"]
     removed = world.fact("removed", world.own("create-unnamed", "ownModelCreate", unnamed).at("/model_id"))
@@ -67,8 +71,8 @@ def test_model_application(world: World) -> None:
         world.fact(f"applied-{slug}", body)
         needed(world.call(f"apply-{slug}", partner, "modelAuditApply", body))
     yes, no, withdrawn, late, foreign = ({"audit_id": audit_id} for audit_id in audits.values())
-    world.own("held", "ownModelAuditQuery", yes)
     world.call("pending", partner, "modelAuditQuery", yes)
+    stands(world.own("held", "ownModelAuditQuery", yes), "/status", "APPLIED")
     world.call("query-stranger", stranger, "modelAuditQuery", yes, breaks="not its application")
     world.own("foreign-before", "ownModelAuditQuery", foreign)
     world.call("cancel-stranger", stranger, "modelAuditCancel", foreign, breaks="not its application")
@@ -101,15 +105,15 @@ def test_model_asks(world: World) -> None:
     audit_id = world.fact("audit", world.own("apply", "ownModelAuditApply", asked).at("/audit_id"))
     one = {"audit_id": audit_id}
     heard(world.awaited("asked", partner, "modelAuditApply", one))
-    world.own("pending", "ownModelAuditQuery", one)
+    stands(world.own("pending", "ownModelAuditQuery", one), "/status", "APPLIED")
     issued = world.fact("permit", permit(world, partner, "MODEL", str(own["model_id"])))
     yes = {**one, "status": "APPROVED", "resource_permit": issued}
     world.call("confirm-stranger", stranger, "modelAuditConfirm", yes, breaks="it was not asked")
     world.own("pending-after", "ownModelAuditQuery", one)
     world.call("confirm", partner, "modelAuditConfirm", yes)
-    world.own("approved", "ownModelAuditQuery", one)
+    stands(world.own("approved", "ownModelAuditQuery", one), "/status", "APPROVED")
     world.call("confirm-contrary", partner, "modelAuditConfirm", {**one, "status": "REJECTED"}, breaks="decided")
-    world.own("approved-after", "ownModelAuditQuery", one)
+    stands(world.own("approved-after", "ownModelAuditQuery", one), "/status", "APPROVED")
     world.call("terminate", partner, "modelAuditTerminate", one)
     world.own("terminated", "ownModelAuditQuery", one)
 
@@ -125,6 +129,7 @@ def test_model_asks_otherwise(world: World) -> None:
         needed(world.own(f"create:{slug}", "ownModelCreate", own))
         asked = {"contract_id": partner.contract_id, "model_id": own["model_id"]}
         audits[slug] = {"audit_id": world.own(f"apply:{slug}", "ownModelAuditApply", asked).at("/audit_id")}
+    stands(world.own("pending", "ownModelAuditQuery", audits["rejected"]), "/status", "APPLIED")
     world.call("confirm-no", partner, "modelAuditConfirm", {**audits["rejected"], "status": "REJECTED"})
     world.own("rejected", "ownModelAuditQuery", audits["rejected"])
     world.own("cancel", "ownModelAuditCancel", audits["withdrawn"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reference_node.interfaces.calls import Call
-from reference_node.services import components, links
+from reference_node.services import components
 
 
 def component_list(call: Call) -> dict[str, Any]:
@@ -35,16 +35,12 @@ def own_component_query(call: Call) -> dict[str, Any]:
 
 def own_partner_component_list(call: Call) -> dict[str, Any]:
     """8.6.2-a: ask a partner for its public components."""
-    return links.ask(
-        call.node, call.session, call.query["contract_id"], "componentList", call.trace_id, query=call.query
-    )
+    return components.ask_partner(call.node, call.session, "componentList", call.query, call.trace_id)
 
 
 def own_partner_component_query(call: Call) -> dict[str, Any]:
     """8.6.2-b: ask a partner for one public component."""
-    return links.ask(
-        call.node, call.session, call.query["contract_id"], "componentQuery", call.trace_id, query=call.query
-    )
+    return components.ask_partner(call.node, call.session, "componentQuery", call.query, call.trace_id)
 
 
 def own_component_validate(call: Call) -> dict[str, Any]:

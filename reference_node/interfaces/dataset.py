@@ -7,7 +7,7 @@ from typing import Any
 from reference_node.domain.approval import Kind
 from reference_node.interfaces.audits import Audits
 from reference_node.interfaces.calls import Call
-from reference_node.services import datasets, grants, links
+from reference_node.services import datasets, grants
 
 _audits = Audits(Kind.DATASET)  # 8.7.1.3, 8.7.1.4, 9.2-b-3
 dataset_audit_apply = _audits.apply
@@ -77,9 +77,8 @@ def own_dataset_auth_list(call: Call) -> dict[str, Any]:
 
 def own_partner_dataset_list(call: Call) -> dict[str, Any]:
     """8.7.1.2-a, 8.7.1.2-c: ask a partner for its public datasets, or for those granted to this node."""
-    operation = {"PUBLIC": "datasetPubList", "AUTHORISED": "datasetAuthList"}[call.query["scope"]]
     query = {name: value for name, value in call.query.items() if name != "scope"}
-    return links.ask(call.node, call.session, query["contract_id"], operation, call.trace_id, query=query)
+    return grants.ask_partner_for_list(call.node, call.session, call.query["scope"], query, call.trace_id)
 
 
 def own_partner_dataset_query(call: Call) -> dict[str, Any]:

@@ -69,10 +69,16 @@ def receive_application(node: Node, session: Session, subject: Subject, caller: 
     content = {name: value for name, value in body.items() if name not in ("audit_id", "contract_id")}
     known = find(session, body["audit_id"])
     if known is not None:
+        if faulty(node, subject.kind, "audit-id-shared"):
+            return
         same = (Role.APPROVER, subject.kind, caller.node_id, content)
         if (known.role, known.kind, known.partner_node_id, known.content) != same:
             raise Refusal("ID_TAKEN", pointer="/audit_id")
+        if faulty(node, subject.kind, "repeated-application-refused"):
+            raise Refusal("ID_TAKEN", pointer="/audit_id")
         return
+    if faulty(node, subject.kind, "application-refused"):
+        raise Refusal("RESOURCE_NOT_APPROVED")
     permits.check_period(node, body)
     draft = subject.receive(node, session, contract, content)
     row = new_row(node, body["audit_id"], subject.kind, Role.APPROVER, contract, draft)
@@ -93,7 +99,13 @@ def receive_decision(node: Node, session: Session, subject: Subject, caller: Cal
     if before != approval.PENDING and faulty(node, subject.kind, "decision-contradicted"):
         before = approval.PENDING
     decided = approval.decide(before, decision)
-    if decided == row.standing or faulty(node, subject.kind, "decision-ignored"):
+    if decided == row.standing:
+        if faulty(node, subject.kind, "repeated-decision-ends-it"):
+            carry(node, session, row, Standing(Status.TERMINATED, EndReason.TERMINATED))
+        if faulty(node, subject.kind, "confirmation-not-repeatable"):
+            raise Refusal("AUDIT_NOT_PENDING", pointer="/audit_id")
+        return
+    if faulty(node, subject.kind, "decision-ignored" if decision is Decision.APPROVED else "rejection-ignored"):
         return
     adopt(node, session, subject, row, decided, body)
 
@@ -114,16 +126,18 @@ def keep_permit(node: Node, session: Session, row: ApprovalRow, permit: dict[str
     for name, value in wanted.items():
         if permit[name] != value:
             raise Refusal("REQUEST_INVALID", pointer=f"/resource_permit/{name}")
-    if session.get(PermitRow, row.audit_id) is None:
+    if session.get(PermitRow, row.audit_id) is None and not faulty(node, Kind(row.kind), "permit-not-kept"):
         session.add(PermitRow.from_json(row.audit_id, permit))
         session.flush()
 
 
 def receive_cancellation(node: Node, session: Session, kind: Kind, caller: Caller, audit_id: str) -> None:
     """Let the applicant withdraw what nobody has decided yet (8.7.1.3-b)."""
-    row = of_party(node, session, kind, caller, audit_id)
+    row = of_party(node, session, kind, caller, audit_id, stranger="cancel-by-stranger-taken")
     if row.role != Role.APPROVER:
         raise Refusal("NOT_YOURS", pointer="/audit_id")
+    if faulty(node, kind, "cancel-refused"):
+        raise Refusal("AUDIT_NOT_PENDING", pointer="/audit_id")
     before = row.standing
     if before.status is Status.APPROVED and faulty(node, kind, "cancelled-after-decision"):
         before = approval.PENDING
@@ -134,7 +148,7 @@ def receive_cancellation(node: Node, session: Session, kind: Kind, caller: Calle
 
 def receive_termination(node: Node, session: Session, kind: Kind, caller: Caller, audit_id: str) -> None:
     """Let the other end give back or revoke what was approved (8.7.1.4, 9.2-b-3)."""
-    row = of_party(node, session, kind, caller, audit_id)
+    row = of_party(node, session, kind, caller, audit_id, stranger="termination-by-stranger-taken")
     other = Role.APPLICANT if row.role == Role.APPROVER else Role.APPROVER
     ended = approval.terminate(row.standing, other)
     if not faulty(node, kind, "termination-ignored"):
@@ -149,7 +163,7 @@ def state_for(node: Node, session: Session, kind: Kind, caller: Caller, audit_id
     if faulty(node, kind, "audit-query-says-applied"):
         return {"audit_id": row.audit_id, "status": Status.APPLIED.value}
     told = row.status == Status.APPROVED or node.faults.on("permit-told-after-withdrawal")
-    permit = session.get(PermitRow, row.audit_id) if told else None
+    permit = session.get(PermitRow, row.audit_id) if told and not faulty(node, kind, "permit-not-answered") else None
     return without_none(
         {
             "audit_id": row.audit_id,

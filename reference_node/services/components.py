@@ -55,18 +55,21 @@ def register(node: Node, session: Session, body: Body) -> dict[str, Any]:
         created_at=node.now(),
         updated_at=node.now(),
     )
-    if node.faults.on("component-address-lost"):
-        row.address = row.image_url
-        row.address_type = "IMAGE"
     known = session.scalar(select(Row).where(Row.code == row.code, Row.version == row.version))
     if known is not None:
         if _content(known) == _content(row):
             return {"code": row.code, "version": row.version}
+        if node.faults.on("component-overwritten-when-refused"):
+            known.name = row.name
+            session.commit()
         if not node.faults.on("component-registered-twice"):
             raise Refusal("ID_TAKEN", pointer="/component_info/version")
         session.delete(known)
         session.flush()
-    session.add(row)
+    if node.faults.on("component-versions-refused") and _versions(session, row.code):
+        raise Refusal("ID_TAKEN", pointer="/component_info/componentName")
+    if not node.faults.on("component-not-kept"):
+        session.add(row)
     return {"code": row.code, "version": row.version}
 
 
@@ -96,12 +99,15 @@ def list_public(node: Node, session: Session, caller: Caller, query: Mapping[str
             del found["engine"]
         return found
 
-    return _page(node, session, query, _PUBLIC, where, shown)
+    page = _page(node, session, query, _PUBLIC, where, shown)
+    if page["records"] and node.faults.on("public-component-list-cut-short"):
+        page |= {"records": page["records"][:-1], "total": page["total"] - 1}
+    return page
 
 
 def query_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[str, Any]:
     """Return one component with its self-description (8.6.2-d)."""
-    row = find(session, query)
+    row = _found_or_another(node, session, query)
     if node.faults.on("own-component-version-ignored"):
         row = _other_version(session, row)
     found = {
@@ -111,8 +117,14 @@ def query_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[st
         "component_info": row.info,
         "created_at": row.created_at,
     }
+    if node.faults.on("component-address-lost"):
+        found |= {"address": row.image_url, "address_type": "IMAGE"}
+    if node.faults.on("own-component-name-wrong"):
+        found["name"] = row.code
     if node.faults.on("own-component-inputs-lost"):
         found["inputs"] = []
+    if node.faults.on("own-component-outputs-lost"):
+        found["outputs"] = []
     return found
 
 
@@ -123,18 +135,56 @@ def query_for(node: Node, session: Session, caller: Caller, query: Mapping[str, 
     if row is None:  # answered like a hidden one, to the letter
         raise Refusal("RESOURCE_NOT_FOUND", pointer="/code")
     if row.visibility != PUBLIC and not node.faults.on("private-component-answered"):
-        raise Refusal("RESOURCE_NOT_FOUND", pointer="/code")
+        betrayed = node.faults.on("private-component-betrayed")
+        raise Refusal("PERMIT_MISSING" if betrayed else "RESOURCE_NOT_FOUND", pointer="/code")
     if node.faults.on("public-component-version-ignored"):
         row = _other_version(session, row)
-    return detail(row)
+    found = detail(row)
+    if node.faults.on("public-component-without-developer"):
+        del found["developer"]
+    if node.faults.on("public-component-without-address"):
+        del found["address"]
+    if node.faults.on("public-component-outputs-lost"):
+        found["outputs"] = []
+    return found
+
+
+def ask_partner(
+    node: Node, session: Session, operation: str, query: Mapping[str, Any], trace_id: str
+) -> dict[str, Any]:
+    """Ask a partner for its public components, or about one of them (8.6.2-a, 8.6.2-b)."""
+    if operation == "componentList" and node.faults.on("partner-components-not-asked"):
+        return {"records": [], "total": 0}
+    if operation == "componentQuery" and node.faults.on("partner-component-not-asked"):
+        raise Refusal("RESOURCE_NOT_FOUND", pointer="/code")
+    try:
+        answer = links.ask(node, session, query["contract_id"], operation, trace_id, query=dict(query))
+    except Refusal:
+        if operation == "componentQuery" and node.faults.on("partner-component-refusal-hidden"):
+            named = {name: query[name] for name in ("code", "version")}
+            return {**named, "name": "?", "engine": "?", "status": "UNKNOWN", "inputs": [], "outputs": []}
+        raise
+    if node.faults.on("partner-components-recounted") and "records" in answer:
+        answer["total"] = len(answer["records"])
+    if node.faults.on("partner-component-outputs-lost") and "outputs" in answer:
+        answer["outputs"] = []
+    return answer
 
 
 def validate(node: Node, session: Session, body: Body) -> dict[str, Any]:
     """Hold parameters against the self-description of a component (8.6.3-a)."""
-    row = find(session, body)
-    problems = params.problems(row.info["inputParam"], body["params"])
-    if node.faults.on("params-always-valid"):
-        problems = []
+    try:
+        row = find(session, body)
+    except Refusal:
+        if node.faults.on("params-of-no-component-valid"):
+            return {"valid": True, "problems": []}
+        raise
+    if node.faults.on("params-of-first-version"):
+        row = _versions(session, row.code)[0]
+    declared = row.info["inputParam"]
+    problems = [found for found in params.problems(declared, body["params"]) if not _overlooked(node, found.reason)]
+    if node.faults.on("params-bounds-excluded"):
+        problems += [params.Problem("/params/batch", "on the bound") for value in _on_bounds(declared, body["params"])]
     if node.faults.on("params-problem-not-named"):
         problems = [params.Problem("/params", problem.reason) for problem in problems]
     if node.faults.on("params-never-valid"):
@@ -145,11 +195,20 @@ def validate(node: Node, session: Session, body: Body) -> dict[str, Any]:
 
 def health(node: Node, session: Session, query: Mapping[str, Any]) -> dict[str, Any]:
     """Look whether the service of a component answers (8.6.3-b)."""
-    row = find(session, query)
+    try:
+        row = find(session, query)
+    except Refusal:
+        if node.faults.on("component-health-of-none"):
+            return {"status": "DOWN", "checked_at": node.now()}
+        raise
     session.commit()
     up, detail_ = _probe(node, row)
-    if node.faults.on("component-health-always-up"):
+    if row.address_type == "HTTP" and node.faults.on("component-service-not-asked"):
         up = True
+    if row.address_type == "COMMAND" and node.faults.on("component-command-not-looked-for"):
+        up = True
+    if row.status != "AVAILABLE" and node.faults.on("component-never-recovers"):
+        up = False
     if node.faults.on("component-health-always-down"):
         up = False
     row.status = "AVAILABLE" if up else "UNAVAILABLE"
@@ -159,7 +218,14 @@ def health(node: Node, session: Session, query: Mapping[str, Any]) -> dict[str, 
 
 def deregister(node: Node, session: Session, body: Body) -> None:
     """Take a component away (8.6.4), unless a flow in force uses it."""
-    row = find(session, body)
+    try:
+        row = find(session, body)
+    except Refusal:
+        if node.faults.on("component-deregistered-twice"):
+            return
+        raise
+    if node.faults.on("component-deregister-refused"):
+        raise Refusal("IN_USE", pointer="/code")
     in_force = (ApprovalRow.kind == Kind.FLOW.value, ApprovalRow.status == Status.APPROVED.value)
     flows = select(FlowRow).where(FlowRow.flow_id.in_(select(ApprovalRow.resource_id).where(*in_force)))
     if any(dag.uses_component(flow.dag, row.code, row.version) for flow in session.scalars(flows)):
@@ -214,6 +280,8 @@ def _page(
             wanted = wanted.where(getattr(Row, name) == query[name])
     wanted = wanted.order_by(Row.code, Row.version)
     statistics = {f"by_{name}": counts(session, wanted, getattr(Row, name)) for name in ("category", "engine")}
+    if node.faults.on(f"{listed.what}-statistics-left-empty"):
+        statistics = {name: {} for name in statistics}
     return {**listed.answer(node, session, query, wanted, shown), "statistics": statistics}
 
 
@@ -241,6 +309,42 @@ def _check_params(declared: list[Mapping[str, Any]]) -> None:
 def _other_version(session: Session, row: ComponentRow) -> ComponentRow:
     """Return another version of a component, for the defects that confuse them."""
     return session.scalar(select(Row).where(Row.code == row.code, Row.version != row.version).limit(1)) or row
+
+
+def _versions(session: Session, code: str) -> list[ComponentRow]:
+    """Return what is registered under a code, oldest first, for the defects that take one for another."""
+    return list(session.scalars(select(Row).where(Row.code == code).order_by(Row.seq)))
+
+
+def _found_or_another(node: Node, session: Session, query: Mapping[str, Any]) -> ComponentRow:
+    """Return the component that is named, or with a defect another version of it."""
+    try:
+        return find(session, query)
+    except Refusal:
+        others = _versions(session, query["code"])
+        if not others or not node.faults.on("own-component-unknown-answered"):
+            raise
+        return others[0]
+
+
+_CARELESS = {
+    "required": "params-missing-overlooked",
+    "not of type": "params-type-overlooked",
+    "not in": "params-range-overlooked",
+    "does not meet": "params-choice-overlooked",
+    "the component has no": "params-unknown-overlooked",
+}
+
+
+def _overlooked(node: Node, reason: str) -> bool:
+    """Whether a defect does not see what is wrong with a parameter."""
+    return any(reason.startswith(words) and node.faults.on(fault) for words, fault in _CARELESS.items())
+
+
+def _on_bounds(declared: list[Mapping[str, Any]], given: Mapping[str, Any]) -> list[Any]:
+    """Return the parameters that lie on a bound of their range, for the defect that excludes the bounds."""
+    bounds = {param["name"]: param.get("validator", "").strip("[]").split(",") for param in declared}
+    return [value for name, value in given.items() if str(value) in bounds.get(name, ())]
 
 
 def _probe(node: Node, row: ComponentRow) -> tuple[bool, str]:

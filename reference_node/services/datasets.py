@@ -33,8 +33,17 @@ _OWN, _PUBLIC, _GRANTED = Listed("dataset"), Listed("public-dataset"), Listed("g
 def create(node: Node, session: Session, body: Body) -> dict[str, Any]:
     """Record a dataset of this node (8.7.1.1)."""
     dataset_id = body.get("dataset_id") or random_id("ds")
+    if node.faults.on("dataset-id-replaced"):
+        dataset_id = random_id("ds")
+    if "dataset_id" not in body and node.faults.on("dataset-generated-id-repeats"):
+        dataset_id = "ds-generated"
+        if session.scalar(select(DatasetRow).where(DatasetRow.dataset_id == dataset_id)) is not None:
+            return {"dataset_id": dataset_id}
     known = session.scalar(select(DatasetRow).where(DatasetRow.dataset_id == dataset_id))
     if known is not None:
+        if node.faults.on("dataset-overwritten-when-refused"):
+            known.name = body["name"]
+            session.commit()
         if not node.faults.on("dataset-id-reused"):
             raise Refusal("ID_TAKEN", pointer="/dataset_id")
         session.delete(known)
@@ -44,6 +53,8 @@ def create(node: Node, session: Session, body: Body) -> dict[str, Any]:
         setattr(row, name, body.get(name, PRIVATE if name == "visibility" else None))
     if node.faults.on("dataset-source-lost"):
         row.source = None
+    if node.faults.on("dataset-not-kept"):
+        return {"dataset_id": dataset_id}
     session.add(row)
     _set_projects(node, session, dataset_id, body.get("project_ids", []))
     return {"dataset_id": dataset_id}
@@ -52,12 +63,14 @@ def create(node: Node, session: Session, body: Body) -> dict[str, Any]:
 def list_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[str, Any]:
     """List this node's datasets, with a project those of it (8.7.1.2-b)."""
     wanted = select(DatasetRow).where(_OWN.found(node, query, DatasetRow.dataset_id, DatasetRow))
-    if "visibility" in query:
+    if "visibility" in query and not node.faults.on("dataset-visibility-not-selected"):
         wanted = wanted.where(DatasetRow.visibility == query["visibility"])
     if "project_id" in query and not node.faults.on("dataset-list-mixes-projects"):
         at = ProjectDatasetRow
         in_project = (at.project_id == query["project_id"], at.node_id == node.node_id)
         wanted = wanted.where(exists().where(*in_project, at.dataset_id == DatasetRow.dataset_id))
+        if node.faults.on("dataset-list-omits-private"):
+            wanted = wanted.where(DatasetRow.visibility != PRIVATE)
     wanted = wanted.order_by(DatasetRow.seq.desc())
     return _OWN.answer(node, session, query, wanted, lambda row: record(node, session, row))
 
@@ -83,6 +96,8 @@ def update(node: Node, session: Session, body: Body) -> dict[str, Any]:
     """Change what is known of a dataset, or who may see it."""
     row = find(session, body["dataset_id"])
     before = row.visibility
+    if node.faults.on("dataset-update-clears-the-rest"):
+        row.category = None
     if not node.faults.on("dataset-update-lost"):
         for name in _FIELDS:
             if name in body:
@@ -105,6 +120,9 @@ def remove(node: Node, session: Session, dataset_id: str) -> None:
         raise Refusal("IN_USE", pointer="/dataset_id")
     if node.faults.on("dataset-delete-does-nothing"):
         return
+    if node.faults.on("dataset-delete-takes-another"):
+        for other in session.scalars(select(DatasetRow).where(DatasetRow.name == row.name, DatasetRow.seq != row.seq)):
+            session.delete(other)
     session.execute(delete(at).where(*mine))
     session.delete(row)
 
@@ -118,7 +136,10 @@ def list_public(node: Node, session: Session, caller: Caller, query: Mapping[str
     if node.faults.on("private-dataset-listed"):
         shown.append(PRIVATE)
     wanted = select(DatasetRow).where(DatasetRow.visibility.in_(shown)).order_by(DatasetRow.seq.desc())
-    return _PUBLIC.answer(node, session, query, wanted, lambda row: public_view(node, row))
+    page = _PUBLIC.answer(node, session, query, wanted, lambda row: public_view(node, row))
+    if len(page["records"]) > 1 and node.faults.on("public-dataset-list-cut-short"):
+        page |= {"records": page["records"][1:], "total": page["total"] - 1}
+    return page
 
 
 def list_granted(node: Node, session: Session, caller: Caller, query: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,6 +161,8 @@ def list_granted(node: Node, session: Session, caller: Caller, query: Mapping[st
         wanted = wanted.where(ApprovalRow.partner_node_id == caller.node_id)
     wanted = wanted.where(DatasetRow.visibility == PROTECTED).order_by(ApprovalRow.seq.desc())
     page = _GRANTED.answer(node, session, query, wanted, lambda row: _granted(node, session, row))
+    if page["total"] > 2 and node.faults.on("granted-dataset-list-cut-short"):
+        page |= {"records": page["records"][:2], "total": 2}
     if node.faults.on("public-dataset-among-granted"):
         public = session.scalars(select(DatasetRow).where(DatasetRow.visibility == PUBLIC)).all()
         page["records"] += [{**public_view(node, row), "audit_id": "audit-of-none"} for row in public]
@@ -179,6 +202,8 @@ def public_view(node: Node, row: DatasetRow, *, whole: bool = False) -> dict[str
     shown = projects.dataset_summary(node, row) | without_none({name: getattr(row, name) for name in _SHOWN})
     if whole:
         shown.setdefault("column_metas", [])
+    if whole and row.visibility == PUBLIC and node.faults.on("public-dataset-without-columns"):
+        shown["column_metas"] = []
     if row.source is not None and node.faults.on("dataset-source-disclosed"):
         shown["source"] = row.source
     return shown

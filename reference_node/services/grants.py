@@ -6,6 +6,7 @@ nodes take part; a dataset that is granted actively is in force at its owner and
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,12 +66,17 @@ def grant(node: Node, session: Session, body: Body) -> dict[str, Any]:
     session.add(row)
     session.flush()
     permit = permits.issue(node, session, row, contract, Limits())
+    sent = permit.to_json()
+    if node.faults.on("grant-without-period"):
+        sent.pop("time_limit", None)
+    if node.faults.on("grant-takes-no-effect"):
+        permit.token = secrets.token_urlsafe(24)
     approvals.carry(node, session, row, approval.decide(row.standing, Decision.APPROVED))
     message = {
         "audit_id": row.audit_id,
         "contract_id": contract.contract_id,
         "dataset": projects.dataset_summary(node, dataset),
-        "resource_permit": permit.to_json(),
+        "resource_permit": sent,
     }
     return own_approvals.told(node, session, row, "datasetGrant", message, silent="grant-not-told")
 
@@ -106,16 +112,21 @@ def list_grants(node: Node, session: Session, query: Mapping[str, Any]) -> dict[
         .join(PermitRow, PermitRow.audit_id == ApprovalRow.audit_id)
         .where(
             ApprovalRow.kind == Kind.DATASET.value,
-            ApprovalRow.status == query["status"],
             _LIST.found(node, query, ApprovalRow.resource_id, ApprovalRow),
         )
     )
+    if not node.faults.on("ended-grants-among-those-in-force"):
+        wanted = wanted.where(ApprovalRow.status == query["status"])
+    if query["mode"] == "OUT" and node.faults.on("grants-made-not-listed"):
+        wanted = wanted.where(ApprovalRow.role == Role.APPLICANT.value)
+    if query["mode"] == "IN" and node.faults.on("grants-held-not-listed"):
+        wanted = wanted.where(ApprovalRow.role == Role.APPROVER.value)
     if not node.faults.on("grants-given-and-received-mixed"):
         wanted = wanted.where(ApprovalRow.role == _MODES[query["mode"]].value)
     if "contract_id" in query:
         wanted = wanted.where(ApprovalRow.contract_id == query["contract_id"])
     wanted = wanted.order_by(ApprovalRow.seq.desc())
-    return _LIST.answer(node, session, query, wanted, lambda row: _record(session, row))
+    return _LIST.answer(node, session, query, wanted, lambda row: _record(node, session, row))
 
 
 def ask_partner(node: Node, session: Session, query: Mapping[str, Any], trace_id: str) -> dict[str, Any]:
@@ -134,29 +145,55 @@ def ask_partner(node: Node, session: Session, query: Mapping[str, Any], trace_id
         .order_by(ApprovalRow.seq.desc())
         .limit(8)
     )
+    if node.faults.on("partner-dataset-not-asked"):
+        raise Refusal("RESOURCE_NOT_FOUND", pointer="/dataset_id")
     tokens = ",".join(f"{row.resource_id}/{row.resource_level}/{row.token}" for row in held)
     if node.faults.on("own-permit-not-shown"):
         tokens = ""
-    return links.ask(
-        node, session, query["contract_id"], "datasetPubQuery", trace_id, query=dict(query), token_set=tokens or None
-    )
+    asked = {"query": dict(query), "token_set": tokens or None}
+    try:
+        answer = links.ask(node, session, query["contract_id"], "datasetPubQuery", trace_id, **asked)
+    except Refusal:
+        if node.faults.on("partner-dataset-refusal-hidden"):
+            return {"dataset_id": query["dataset_id"], "name": "?", "owner": node.node_id, "column_metas": []}
+        raise
+    if node.faults.on("partner-dataset-renamed"):
+        answer["name"] = query["dataset_id"]
+    return answer
 
 
-def _record(session: Session, row: ApprovalRow) -> dict[str, Any]:
-    permit = session.get_one(PermitRow, row.audit_id)
+def ask_partner_for_list(
+    node: Node, session: Session, scope: str, query: Mapping[str, Any], trace_id: str
+) -> dict[str, Any]:
+    """Ask a partner for its public datasets, or for those it has granted to this node (8.7.1.2-a, 8.7.1.2-c)."""
+    public = scope == "PUBLIC"
+    if node.faults.on("partner-public-datasets-not-asked" if public else "partner-granted-datasets-not-asked"):
+        return {"records": [], "total": 0}
+    operation = "datasetPubList" if public else "datasetAuthList"
+    answer = links.ask(node, session, query["contract_id"], operation, trace_id, query=dict(query))
+    if node.faults.on("partner-public-datasets-recounted" if public else "partner-granted-datasets-recounted"):
+        answer["total"] = len(answer["records"])
+    return answer
+
+
+def _record(node: Node, session: Session, row: ApprovalRow) -> dict[str, Any]:
+    permit = session.get_one(PermitRow, row.audit_id).to_json()
     owner = row.role == Role.APPROVER
+    if node.faults.on("listed-grant-without-scope"):
+        del permit["auth_scope"]
+    itself = node.faults.on("listed-grant-names-this-node")
     return without_none(
         {
             "audit_id": row.audit_id,
             "mode": "OUT" if owner else "IN",
             "dataset_id": row.resource_id,
             "dataset_name": row.name or None,
-            "partner_node_id": row.partner_node_id,
+            "partner_node_id": node.node_id if itself else row.partner_node_id,
             "contract_id": row.contract_id,
             "status": row.status,
             "end_reason": row.end_reason,
-            "resource_permit": permit.to_json(),
-            "uses": permit.uses if owner else None,
+            "resource_permit": permit,
+            "uses": session.get_one(PermitRow, row.audit_id).uses if owner else None,
             "created_at": row.created_at,
             "updated_at": row.updated_at,
         }

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select
+from sqlalchemy import ColumnElement, Select, func, or_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from reference_node.domain.search import Match, Window
+from reference_node.domain.search import Match, Window, fold
 from reference_node.node import Node
 from reference_node.store.resources import found_by, listing
 
@@ -29,7 +29,14 @@ class Listed:
             match = Match.EXACT
         elif match is Match.EXACT and node.faults.on(f"{self.what}-exact-search-is-fuzzy"):
             match = Match.FUZZY
-        return found_by(query.get("keyword"), match, column, table)
+        keyword = query.get("keyword")
+        if keyword and node.faults.on(f"{self.what}-search-misses-ids"):
+            column = table.name
+        if keyword and match is Match.FUZZY and node.faults.on(f"{self.what}-search-minds-case"):
+            return func.instr(table.name, keyword) > 0
+        if keyword and match is Match.FUZZY and node.faults.on(f"{self.what}-search-takes-wildcards"):
+            return or_(column.ilike(f"%{keyword}%"), table.folded.like(f"%{fold(keyword)}%"))
+        return found_by(keyword, match, column, table)
 
     def answer(
         self,
@@ -43,6 +50,10 @@ class Listed:
         number, size = query["page_num"], query["page_size"]
         if number > 1 and node.faults.on(f"{self.what}-pages-repeat"):
             number -= 1
+        if node.faults.on(f"{self.what}-page-size-ignored"):
+            size = 500
+        if node.faults.on(f"{self.what}-list-oldest-first"):
+            wanted = wanted.order_by(None)
         rows, total = listing(session, wanted, Window(number, size))
         if node.faults.on(f"{self.what}-total-counts-the-page"):
             total = len(rows)

@@ -58,9 +58,15 @@ class ModelSubject:
 def create(node: Node, session: Session, body: Body) -> dict[str, Any]:
     """Record a model of this node."""
     model_id = body.get("model_id") or random_id("model")
-    if session.scalar(select(ModelRow.seq).where(ModelRow.model_id == model_id)) is not None:
-        raise Refusal("ID_TAKEN", pointer="/model_id")
+    known = session.scalar(select(ModelRow).where(ModelRow.model_id == model_id))
+    if known is not None:
+        if not node.faults.on("model-overwritten"):
+            raise Refusal("ID_TAKEN", pointer="/model_id")
+        session.delete(known)
+        session.flush()
     fields = {name: body.get(name) for name in _FIELDS}
+    if node.faults.on("model-not-kept"):
+        return {"model_id": model_id}
     session.add(ModelRow(model_id=model_id, **fields, created_at=node.now(), updated_at=node.now()))
     return {"model_id": model_id}
 
@@ -72,7 +78,12 @@ def list_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[str
         wanted = wanted.where(ModelRow.project_id == query["project_id"])
     wanted = wanted.order_by(ModelRow.seq.desc())
     page = _LIST.answer(node, session, query, wanted, record)
-    return {**page, "statistics": {"by_algorithm": counts(session, wanted, ModelRow.algorithm)}}
+    if page["total"] > 2 and node.faults.on("model-list-cut-short"):
+        page |= {"records": page["records"][:2], "total": 2}
+    statistics = counts(session, wanted, ModelRow.algorithm)
+    if node.faults.on("model-statistics-left-empty"):
+        statistics = {}
+    return {**page, "statistics": {"by_algorithm": statistics}}
 
 
 def query_own(node: Node, session: Session, model_id: str) -> dict[str, Any]:
@@ -89,6 +100,12 @@ def query_own(node: Node, session: Session, model_id: str) -> dict[str, Any]:
         answer["location"] = "models/elsewhere.bin"
     if node.faults.on("model-task-lost"):
         answer.pop("task_id", None)
+    if node.faults.on("model-algorithm-wrong"):
+        answer["algorithm"] = "unknown"
+    if node.faults.on("model-digest-in-lower-case"):
+        answer["digest"] = row.digest.lower()
+    if node.faults.on("model-time-in-seconds"):
+        answer["created_at"] = row.created_at // 1000
     return answer
 
 
@@ -97,7 +114,10 @@ def remove(node: Node, session: Session, model_id: str) -> None:
     row = find(session, model_id)
     if any(of_resource(session, Kind.MODEL, model_id)):
         raise Refusal("IN_USE", pointer="/model_id")
-    if not node.faults.on("model-delete-does-nothing"):
+    if node.faults.on("model-delete-takes-another"):
+        for other in session.scalars(select(ModelRow).where(ModelRow.project_id == row.project_id)):
+            session.delete(other)
+    elif not node.faults.on("model-delete-does-nothing"):
         session.delete(row)
 
 

@@ -66,6 +66,8 @@ def issue(node: Node, session: Session, row: ApprovalRow, contract: ContractRow,
     until = contract.expired_time
     if node.faults.on("permit-outlasts-contract"):
         until += 365 * _DAY_MS
+    if given.times_limit is not None and node.faults.on("more-uses-than-asked-granted"):
+        asked = Limits(asked.time_limit)
     try:
         limits = grant(asked, given, until)
     except RuleBroken:
@@ -74,6 +76,8 @@ def issue(node: Node, session: Session, row: ApprovalRow, contract: ContractRow,
         limits = given
     own = session.get(OwnNodeRow, node.node_id)
     scope = row.content.get("auth_scope", {"type": ScopeType.NODE.value})
+    if node.faults.on("project-scope-lost"):
+        scope = {"type": ScopeType.NODE.value}
     permit = PermitRow(
         audit_id=row.audit_id,
         token=secrets.token_urlsafe(24),
@@ -100,11 +104,18 @@ def admit(node: Node, session: Session, asked: Asked) -> None:
     use = Use(asked.node_id, asked.kind.value, asked.resource_id, node.now(), asked.project_id)
     issued = _issued(node, session, asked)
     shown = shown_tokens(asked.token_set)
+    if node.faults.on("only-first-permit-seen"):
+        shown = shown[:1]
+    if not issued and node.faults.on("ungranted-resource-open"):
+        return
     denial = Denial.MISSING if issued else None
     if issued and not shown and node.faults.on("permit-not-demanded"):
         return
     for row, approval in issued:
         if not _matches(node, row, shown, use):
+            if shown and node.faults.on("refused-use-counts"):
+                count_use(session, row.audit_id)
+                session.commit()
             continue
         denial = _judge(node, session, row, approval, use)
         if denial is None and not _count(node, session, row):
@@ -130,6 +141,8 @@ def _issued(node: Node, session: Session, asked: Asked) -> list[tuple[PermitRow,
 
 def _matches(node: Node, row: PermitRow, shown: tuple[ShownToken, ...], use: Use) -> bool:
     permit = row.permit(revoked=False)
+    if node.faults.on("permit-token-compared-in-part"):
+        shown = tuple(_completed(entry, permit.token) for entry in shown)
     if node.faults.on("permit-layer-ignored"):
         shown = tuple(ShownToken(entry.name, permit.resource_level, entry.token) for entry in shown)
     if node.faults.on("permit-name-ignored"):
@@ -150,6 +163,8 @@ def _judge(node: Node, session: Session, row: PermitRow, approval: ApprovalRow, 
     expired = approval.end_reason == EndReason.EXPIRED  # the end of a period is judged by the clock below
     permit = row.permit(revoked=ended and not expired)
     denial = Denial.EXPIRED if expired else judge(permit, use, projects=projects)
+    if approval.created_at + 1000 < use.now_ms and node.faults.on("permit-period-cut"):
+        denial = denial or Denial.EXPIRED
     return None if denial is not None and _overlooked(node, permit, denial) else denial
 
 
@@ -172,3 +187,8 @@ def _count(node: Node, session: Session, row: PermitRow) -> bool:
     counted = count_use(session, row.audit_id)
     session.refresh(row)
     return counted or node.faults.on("permit-count-ignored")
+
+
+def _completed(entry: ShownToken, token: str) -> ShownToken:
+    """Take a token for the issued one when it begins like it, for the defect that compares no further."""
+    return ShownToken(entry.name, entry.level, token) if entry.token[:8] == token[:8] else entry

@@ -18,7 +18,7 @@ def test_contract_approved(world: World) -> None:
     body = partner.application(world.fact("until", contracts.until(world)))
     world.fact("partner", dict(partner.particulars))
     partner.contract_id = str(world.call("apply", partner, "contractApply", body).at("/contract_id"))
-    world.fact("contract", partner.contract_id)
+    partner.claims.add(world.fact("contract", partner.contract_id))
     world.call("apply-again", partner, "contractApply", body)
     world.call("query-pending", partner, "contractQuery", ref(partner))
     world.own("own-pending", "ownContractQuery", ref(partner))
@@ -186,5 +186,4 @@ def test_contract_incomplete(world: World) -> None:
     world.call("address-unusable", partner, "contractApply", nowhere, breaks="the address is an http or https one")
     another = {**body, "node_id": world.id("somebody-else")}
     world.call("source-differs", partner, "contractApply", another, breaks="the sender is the node that applies")
-    world.own("list-before", "ownContractList", {"partner_node_id": partner.node_id})
     world.call("apply", partner, "contractApply", body)

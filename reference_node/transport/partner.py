@@ -115,7 +115,7 @@ class Partner:
             nonce = "nonce-that-never-changes"
         if self._faults.on("own-timestamp-stale"):
             now -= _OLD
-        if self._faults.on("own-target-wrong"):
+        if "/node/" in request.path and self._faults.on("own-target-wrong"):
             target = self._node_id
         stamp = signing.Stamp(self._node_id, target, nonce, now, trace, token_set)
         headers = signing.sign_headers(self._identity.key(peer.auth_type), request, stamp)

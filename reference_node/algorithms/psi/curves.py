@@ -10,7 +10,8 @@ Guarantees:
 * Secrets come from the operating system's generator, live for one run, and show in no text.
 
 Points travel as one byte string, one behind the other, each `point_bytes` long. Work is split over `workers` threads:
-OpenSSL runs outside the interpreter's lock.
+OpenSSL runs outside the interpreter's lock, and so does the compiled kernel that takes large batches of compressed SM2
+points where the extra `fast` is installed. Which of the two served cannot be told from the points.
 
     >>> curve = make_curve(Suite.X25519, PointFormat.UNCOMPRESSED)
     >>> len(curve.mask(curve.points(curve.digest(b"id-1"))))
@@ -25,6 +26,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum, StrEnum
+from functools import cache
+from types import ModuleType
 from typing import Final
 
 import numpy as np
@@ -37,6 +40,7 @@ DIGEST_BYTES: Final = 32
 P25519: Final = 2**255 - 19
 SM2_P: Final = 0xFFFFFFFE_FFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF_00000000_FFFFFFFF_FFFFFFFF
 SM2_N: Final = 0xFFFFFFFE_FFFFFFFF_FFFFFFFF_FFFFFFFF_7203DF6B_21C6052B_53BBF409_39D54123
+KERNEL_FROM: Final = 4096  # SM2 operations behind which the compiled kernel is loaded
 _SLICE: Final = 256  # points a thread takes at once: some 10 ms of work
 
 
@@ -159,7 +163,9 @@ class Sm2(Curve):
 
     def __init__(self, form: PointFormat, secret: int | None = None, workers: int = 1) -> None:
         super().__init__(workers)
-        self._secret = secret or 1 + secrets.randbelow(SM2_N - 1)
+        # Within 64 of 0 and n lie the scalars that the kernel refuses; drawing one has a chance of 2^-249.
+        self._secret = secret or 64 + secrets.randbelow(SM2_N - 128)
+        self._seen = 0
         compressed = form is PointFormat.X962_COMPRESSED
         self._form = libcrypto.COMPRESSED if compressed else libcrypto.UNCOMPRESSED
         self._first = (b"\x02", b"\x03") if compressed else (b"\x04",)
@@ -182,7 +188,16 @@ class Sm2(Curve):
         if any(points[at : at + 1] not in self._first for at in range(0, len(points), size)):
             raise PointRefused("a point is not of the agreed format")
 
+    def _kernel(self, count: int) -> ModuleType | None:
+        """Return the compiled kernel where it pays: loading it takes longer than libcrypto takes for a few points."""
+        self._seen += count
+        return sm2_kernel() if self._form == libcrypto.COMPRESSED and self._seen >= KERNEL_FROM else None
+
     def _lift_slice(self, digests: bytes) -> bytes:
+        kernel = self._kernel(len(digests) // DIGEST_BYTES)
+        if kernel is not None:
+            lifted: bytes = kernel.lift(digests)
+            return lifted
         arithmetic = libcrypto.Sm2Arithmetic(self._secret)
         made = []
         for at in range(0, len(digests), DIGEST_BYTES):
@@ -193,13 +208,30 @@ class Sm2(Curve):
         return b"".join(made)
 
     def _mask_slice(self, points: bytes) -> bytes:
-        arithmetic, size = libcrypto.Sm2Arithmetic(self._secret), self.point_bytes
+        size = self.point_bytes
+        kernel = self._kernel(len(points) // size)
+        if kernel is not None:
+            product: bytes | None = kernel.multiply(points, self._secret)
+            if product is None:
+                raise PointRefused("a point is not on the curve")
+            return product
+        arithmetic = libcrypto.Sm2Arithmetic(self._secret)
         made = []
         for at in range(0, len(points), size):
             if not arithmetic.load(points[at : at + size]):
                 raise PointRefused("a point is not on the curve")
             made.append(arithmetic.product(self._form))
         return b"".join(made)
+
+
+@cache
+def sm2_kernel() -> ModuleType | None:
+    """Return the compiled kernel, or None where numba is not installed."""
+    try:
+        from reference_node.algorithms.psi import sm2_kernel as kernel
+    except ImportError:
+        return None
+    return kernel
 
 
 def make_curve(suite: Suite, form: PointFormat, workers: int = 1) -> Curve:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from conformance.checks.readings import FIELDS, GONE, carries_fields, exactly, listed, nodes, same_fields
+from conformance.checks.readings import FIELDS, GONE, came, carries_fields, exactly, given, listed, nodes, same_fields
 from conformance.harness import expect
 from conformance.harness.records import Finding
 from conformance.harness.registry import check
@@ -81,7 +81,7 @@ def partner_project_list_is_what_the_partner_answers(story: Story) -> Iterator[F
 def partner_project_list_is_asked_for_the_page_wanted(story: Story) -> Iterator[Finding]:
     """Page number and size go to the partner, which cuts the page."""
     for field in ("page_num", "page_size"):
-        step = story.step("list-asked")
+        step = came(story, "list-asked")
         if str(step.got(f"/{field}")) != "2":
             yield expect.finding(
                 "PROJECT_PARTNER_PAGE_NOT_PASSED_ON",
@@ -98,6 +98,7 @@ def partner_project_list_is_asked_for_the_page_wanted(story: Story) -> Iterator[
 @check("8.2.2-c", "project_offered", "PROJECT_RECORD_WITHOUT_PARTNER")
 def own_project_record_names_the_partners_in_it(story: Story) -> Iterator[Finding]:
     """Once a partner has approved, the record lists it with the contract between the two."""
+    given(story, "approved", "/status", "APPROVED")
     step, partner = story.step("query"), story.step("confirm").exchange.partner
     wanted = story.step("offer").got("/contract_id")
     if nodes(step).get(partner) != wanted:
@@ -157,6 +158,7 @@ def shared_project_change_is_sent_to_the_partner(story: Story) -> Iterator[Findi
 @check("8.2.3-b", "project_offer_shared", "PROJECT_CHANGE_NOT_REPORTED")
 def shared_project_change_reports_who_was_told(story: Story) -> Iterator[Finding]:
     """The operator is told which partners know of the change."""
+    came(story, "change-arrives")
     contract_id = story.step("read").got("/contract_id")
     wanted = [{"contract_id": contract_id, "delivery": "DELIVERED"}]
     yield from expect.shows(story, "change", "/synced", wanted, "PROJECT_CHANGE_NOT_REPORTED")
@@ -221,6 +223,7 @@ def shared_project_cannot_be_changed_before_it_is_approved(story: Story) -> Iter
 @check("8.2.3-b", "project_received_ended", "PROJECT_CHANGED_AFTER_END")
 def shared_project_cannot_be_changed_once_it_has_ended(story: Story) -> Iterator[Finding]:
     """An update of a project that the two no longer share is refused."""
+    given(story, "terminated-by-partner", "/status", "TERMINATED")
     yield from expect.refused(story, "change-theirs-after", "PROJECT_CHANGED_AFTER_END", *GONE, twin="change-theirs")
 
 

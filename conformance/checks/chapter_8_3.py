@@ -12,7 +12,7 @@ from conformance.checks.readings import exactly, listed, same_fields
 from conformance.harness import expect
 from conformance.harness.records import Finding
 from conformance.harness.registry import check
-from conformance.harness.story import MISSING, Story
+from conformance.harness.story import MISSING, NoTwin, Story
 
 ALL = ("create-Alpha", "create-Beta", "create-Gamma")
 
@@ -142,6 +142,12 @@ def flow_dag_is_checked_on_update_too(story: Story) -> Iterator[Finding]:
 # --- 8.3.2 ----------------------------------------------------------------------------------------------------------
 
 
+def _found_all(story: Story) -> None:
+    """The list of the project is right; without that, the finer questions prove nothing."""
+    if set(map(str, listed(story.step("list"), "flow_id"))) != set(map(str, _ids(story, *ALL))):
+        raise NoTwin("list")
+
+
 @check("8.3.2-a", "flow_lists", "FLOW_LIST_WRONG")
 def flow_list_holds_the_flows_of_its_project_only(story: Story) -> Iterator[Finding]:
     """All flows of the project are listed and none of another's."""
@@ -152,6 +158,7 @@ def flow_list_holds_the_flows_of_its_project_only(story: Story) -> Iterator[Find
 @check("8.3.2-a", "flow_lists", "FLOW_TOTAL_WRONG")
 def flow_list_total_counts_all_pages(story: Story) -> Iterator[Finding]:
     """The total is that of the project, on every page."""
+    _found_all(story)
     for name in ("page-1", "page-2"):
         yield from expect.shows(story, name, "/total", len(ALL), "FLOW_TOTAL_WRONG")
 
@@ -159,6 +166,7 @@ def flow_list_total_counts_all_pages(story: Story) -> Iterator[Finding]:
 @check("8.3.2-a", "flow_lists", "FLOW_PAGES_BROKEN")
 def flow_list_pages_make_up_the_whole(story: Story) -> Iterator[Finding]:
     """The pages neither overlap nor leave gaps."""
+    _found_all(story)
     pages = [story.step("page-1"), story.step("page-2")]
     together = [found for page in pages for found in listed(page, "flow_id")]
     wanted = listed(story.step("list"), "flow_id")
@@ -169,15 +177,17 @@ def flow_list_pages_make_up_the_whole(story: Story) -> Iterator[Finding]:
 @check("8.3.2-a", "flow_lists", "FLOW_ORDER_WRONG")
 def flow_list_begins_with_the_newest(story: Story) -> Iterator[Finding]:
     """What was written last stands first."""
+    _found_all(story)
     step, wanted = story.step("list"), _ids(story, *reversed(ALL))
     found = listed(step, "flow_id")
-    if sorted(map(str, found)) == sorted(map(str, wanted)) and found != wanted:
+    if found != wanted:
         yield expect.finding("FLOW_ORDER_WRONG", step, pointer="/records", expected=wanted, actual=found)
 
 
 @check("8.3.2-a", "flow_lists", "FLOW_SEARCH_WRONG")
 def flow_list_is_searched_by_a_part_of_the_name(story: Story) -> Iterator[Finding]:
     """A fuzzy search finds what contains the keyword in any case, and nothing when nothing does."""
+    _found_all(story)
     yield from flow_exactly(story, "search", _ids(story, "create-Beta"), "FLOW_SEARCH_WRONG")
     yield from flow_exactly(story, "none", [], "FLOW_SEARCH_WRONG")
 
@@ -185,6 +195,7 @@ def flow_list_is_searched_by_a_part_of_the_name(story: Story) -> Iterator[Findin
 @check("8.3.2-a", "flow_lists", "FLOW_EXACT_SEARCH_LOOSE")
 def flow_list_is_searched_exactly_when_asked(story: Story) -> Iterator[Finding]:
     """An exact search finds the full name and not a part of it."""
+    _found_all(story)
     yield from flow_exactly(story, "exact", _ids(story, "create-Beta"), "FLOW_EXACT_SEARCH_LOOSE")
     yield from flow_exactly(story, "exact-part", [], "FLOW_EXACT_SEARCH_LOOSE")
 
@@ -192,6 +203,7 @@ def flow_list_is_searched_exactly_when_asked(story: Story) -> Iterator[Finding]:
 @check("8.3.2-a", "flow_lists", "FLOW_STATUS_FILTER_IGNORED")
 def flow_list_is_filtered_by_status(story: Story) -> Iterator[Finding]:
     """Unsubmitted flows are drafts: the filter shows them as such and as nothing else."""
+    _found_all(story)
     yield from flow_exactly(story, "drafts", _ids(story, *ALL), "FLOW_STATUS_FILTER_IGNORED")
     yield from flow_exactly(story, "approved", [], "FLOW_STATUS_FILTER_IGNORED")
 

@@ -7,11 +7,24 @@ from typing import Any
 
 from conformance.harness import expect
 from conformance.harness.records import Finding
-from conformance.harness.story import MISSING, Step, Story
+from conformance.harness.story import MISSING, NoTwin, Step, Story
 
 FIELDS = ("name", "description", "type")
 GONE = ("RESOURCE_NOT_FOUND", "PERMIT_MISSING", "PERMIT_REVOKED", "RESOURCE_NOT_APPROVED", "NOT_YOURS")
 NOT_A_PARTY = ("AUDIT_NOT_FOUND", "NOT_YOURS")
+
+
+def given(story: Story, name: str, pointer: str, value: Any) -> None:
+    """End a check as not testable unless a step shows what the check stands on: another check speaks of that."""
+    if story.step(name).get(pointer) != value:
+        raise NoTwin(name)
+
+
+def came(story: Story, name: str) -> Step:
+    """Return a call that the target made; a check that reads it is not testable without it."""
+    if not story.happened(name):
+        raise NoTwin(name)
+    return story.step(name)
 
 
 def listed(step: Step, name: str = "project_id") -> list[Any]:

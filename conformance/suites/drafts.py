@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from conformance.harness.errors import Prerequisite
 from conformance.harness.partner import Partner, refusing
-from conformance.harness.world import DAY_MS, World
+from conformance.harness.world import DAY_MS, Told, World
 
 SILENT = refusing(503, "STORE_UNAVAILABLE", 50301)  # a partner that cannot be asked: only its callback can tell
 
@@ -68,9 +69,9 @@ def dag() -> dict[str, Any]:
     }
 
 
-def longer(source: dict[str, Any]) -> dict[str, Any]:
+def longer(source: dict[str, Any], name: str = "report_0") -> dict[str, Any]:
     """Return a DAG with one component more."""
-    extra = component("report_0", inputs=(port("psi_0.joined"),), outputs=(port("table", "report"),))
+    extra = component(name, inputs=(port("psi_0.joined"),), outputs=(port("table", "report"),))
     return {**source, "components": [*source["components"], extra]}
 
 
@@ -165,7 +166,29 @@ def agreed_project(world: World, partner: Partner, slug: str) -> tuple[str, str]
     project_id, audit_id = offer_project(world, partner, slug)
     said = approval(world, partner, "PROJECT", audit_id, project_id)
     world.call(f"{slug}:confirm", partner, "projectAuditConfirm", said).at("")
+    agreed(world.own(f"{slug}:agreed", "ownProjectAuditQuery", {"audit_id": audit_id}))
     return project_id, audit_id
+
+
+def agreed_flow(world: World, partner: Partner, project_id: str, slug: str) -> tuple[str, str]:
+    """Bring about a flow of the target's that the partner has approved; return flow id and audit id."""
+    flow_id, audit_id = offer_flow(world, partner, project_id, slug)
+    said = approval(world, partner, "FLOW", audit_id, flow_id)
+    world.call(f"{slug}:confirm", partner, "flowAuditConfirm", said).at("")
+    agreed(world.own(f"{slug}:agreed", "ownFlowAuditQuery", {"audit_id": audit_id}))
+    return flow_id, audit_id
+
+
+def agreed(told: Told) -> None:
+    """End the story unless an approval that it stands on is in force."""
+    if told.at("/status") != "APPROVED":
+        raise Prerequisite(f"step {told.step}: the approval is {told.at('/status')}")
+
+
+def distinct(*ids: str) -> None:
+    """End the story unless the target keeps its ids apart."""
+    if len(set(ids)) != len(ids):
+        raise Prerequisite("the target gave one id to two objects")
 
 
 def joined_project(world: World, partner: Partner, slug: str) -> tuple[str, str]:

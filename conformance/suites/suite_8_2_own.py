@@ -80,9 +80,9 @@ def test_project_search(world: World) -> None:
         world.elapse(0.01)  # "newest first" needs creations that differ in time
     searches = {
         "all": {"keyword": tag},
-        "part": {"keyword": f"load {tag} no"},
+        "part": {"keyword": f"Load {tag} No"},
         "chinese-part": {"keyword": f"监测 {tag}"},
-        "other-case": {"keyword": f"GRID_lOAD {tag.upper()}"},
+        "other-case": {"keyword": f"lOAD {tag.upper()} nORTH"},
         "wildcard": {"keyword": f"Grid_Load {tag}", "match": "fuzzy"},
         "percent": {"keyword": f"Grid%{tag}"},
         "exact": {"keyword": f"Grid_Load {tag}", "match": "exact"},

@@ -20,11 +20,9 @@ def test_project_received(world: World) -> None:
     world.own("inbox", "ownProjectAuditList", {"contract_id": partner.contract_id, "role": "APPROVER"})
     world.call("state", partner, "projectAuditQuery", key)
     world.call("state-by-stranger", stranger, "projectAuditQuery", key, breaks="another node applied")
-    world.call("cancel-by-stranger", stranger, "projectAuditCancel", key, breaks="another node applied")
     twice = {**drafts.project_application(world, stranger, "prj-twice"), "audit_id": asked["audit_id"]}
     world.call("audit-id-taken", stranger, "projectAuditApply", twice, breaks="another node uses this audit id")
     world.call("own-audit-id", stranger, "projectAuditApply", {**twice, "audit_id": world.id("audit-of-its-own")})
-    world.call("state-after-stranger", partner, "projectAuditQuery", key)
     world.own("approve", "ownProjectAuditConfirm", {**key, "status": "APPROVED"})
     world.awaited("told", partner, "projectAuditConfirm", key)
     world.own("held", "ownProjectQuery", {"project_id": asked["project_id"]})
@@ -34,7 +32,11 @@ def test_project_received(world: World) -> None:
     world.call("decided-still", partner, "projectAuditQuery", key)
     early = drafts.project_application(world, partner, "prj-early")
     world.call("apply-early", partner, "projectAuditApply", early).at("")
-    world.call("cancel-early", partner, "projectAuditCancel", {"audit_id": early["audit_id"]})
+    audit = {"audit_id": early["audit_id"]}
+    world.call("state-early", partner, "projectAuditQuery", audit)
+    world.call("cancel-by-stranger", stranger, "projectAuditCancel", audit, breaks="another node applied")
+    world.call("state-after-stranger", partner, "projectAuditQuery", audit)
+    world.call("cancel-early", partner, "projectAuditCancel", audit)
 
 
 @scenario()

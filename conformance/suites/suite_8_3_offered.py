@@ -21,8 +21,8 @@ def test_flow_offered(world: World) -> None:
     world.awaited("arrives", partner, "flowAuditApply", key)
     world.own("pending", "ownFlowAuditQuery", audit)
     world.own("query-pending", "ownFlowQuery", key)
-    longer = drafts.longer(body["dag"])
-    world.own("redraw-pending", "ownFlowUpdate", {**key, "dag": longer}, breaks="an approval is pending")
+    early, late = drafts.longer(body["dag"]), drafts.longer(body["dag"], "report_1")
+    world.own("redraw-pending", "ownFlowUpdate", {**key, "dag": early}, breaks="an approval is pending")
     said = drafts.approval(world, partner, "FLOW", audit["audit_id"], key["flow_id"])
     world.call("confirm-by-stranger", stranger, "flowAuditConfirm", said, breaks="another node was asked")
     world.own("still-pending", "ownFlowAuditQuery", audit)
@@ -30,7 +30,7 @@ def test_flow_offered(world: World) -> None:
     world.call("confirm", partner, "flowAuditConfirm", said)
     world.own("approved", "ownFlowAuditQuery", audit)
     world.own("query-approved", "ownFlowQuery", key)
-    world.own("redraw-approved", "ownFlowUpdate", {**key, "dag": longer}, breaks="the flow has been approved")
+    world.own("redraw-approved", "ownFlowUpdate", {**key, "dag": late}, breaks="the flow has been approved")
     world.own("query-frozen", "ownFlowQuery", key)
     world.own("rename", "ownFlowUpdate", {**key, "name": f"批准之后改名 {key['flow_id']}"})
     world.own("query-renamed", "ownFlowQuery", key)
@@ -71,12 +71,8 @@ def test_flow_offer_ended(world: World) -> None:
     late = drafts.approval(world, partner, "FLOW", back, back_flow)
     world.call("confirm-late", partner, "flowAuditConfirm", late, breaks="the application has been withdrawn")
     world.own("cancelled-still", "ownFlowAuditQuery", {"audit_id": back})
-    audits = {}
-    for slug in ("flow-ours", "flow-theirs"):
-        flow_id, audits[slug] = drafts.offer_flow(world, partner, project_id, slug)
-        said = drafts.approval(world, partner, "FLOW", audits[slug], flow_id)
-        world.call(f"{slug}:confirm", partner, "flowAuditConfirm", said)
-    ours, theirs = {"audit_id": audits["flow-ours"]}, {"audit_id": audits["flow-theirs"]}
+    ours = {"audit_id": drafts.agreed_flow(world, partner, project_id, "flow-ours")[1]}
+    theirs = {"audit_id": drafts.agreed_flow(world, partner, project_id, "flow-theirs")[1]}
     world.own("cancel-late", "ownFlowAuditCancel", ours, breaks="the application has been decided")
     world.own("approved-still", "ownFlowAuditQuery", ours)
     world.own("terminate", "ownFlowAuditTerminate", ours)

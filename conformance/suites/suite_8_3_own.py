@@ -44,11 +44,13 @@ def test_flow_ids(world: World) -> None:
 def test_flow_lists(world: World) -> None:
     """Two projects have flows; each is listed by its id, searched, and cut into pages (8.3.2-a)."""
     ours, other = _project(world, "prj-listed"), _project(world, "prj-other")
+    ids = []
     for slug in ("Alpha", "Beta", "Gamma"):
         body = {**drafts.flow(world, ours, slug), "name": f"Flow {slug} 联合建模"}
-        world.own(f"create-{slug}", "ownFlowCreate", body).at("/flow_id")
+        ids.append(str(world.own(f"create-{slug}", "ownFlowCreate", body).at("/flow_id")))
         world.elapse(0.01)  # "newest first" needs creations that differ in time
     world.own("create-other", "ownFlowCreate", drafts.flow(world, other, "Alpha")).at("/flow_id")
+    drafts.distinct(*ids)
     key = {"project_id": ours}
     world.own("list", "ownFlowList", key)
     world.own("list-other", "ownFlowList", {"project_id": other})
@@ -69,6 +71,7 @@ def test_flow_change(world: World) -> None:
     body = drafts.flow(world, project_id)
     flow_id = str(world.own("create", "ownFlowCreate", body).at("/flow_id"))
     other_id = str(world.own("create-other", "ownFlowCreate", drafts.flow(world, project_id, "other")).at("/flow_id"))
+    drafts.distinct(flow_id, other_id)
     key, other = {"flow_id": flow_id}, {"flow_id": other_id}
     world.own("query", "ownFlowQuery", key)
     world.own("query-other", "ownFlowQuery", other)

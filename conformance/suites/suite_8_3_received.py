@@ -21,8 +21,6 @@ def test_flow_received(world: World) -> None:
     world.own("inbox", "ownFlowAuditList", {"contract_id": partner.contract_id, "role": "APPROVER"})
     world.call("state", partner, "flowAuditQuery", key)
     world.call("state-by-stranger", stranger, "flowAuditQuery", key, breaks="another node applied")
-    world.call("cancel-by-stranger", stranger, "flowAuditCancel", key, breaks="another node applied")
-    world.call("state-after-stranger", partner, "flowAuditQuery", key)
     world.own("approve", "ownFlowAuditConfirm", {**key, "status": "APPROVED"})
     world.awaited("told", partner, "flowAuditConfirm", key)
     world.call("decided", partner, "flowAuditQuery", key)
@@ -31,8 +29,12 @@ def test_flow_received(world: World) -> None:
     world.call("decided-still", partner, "flowAuditQuery", key)
     early = drafts.flow_application(world, partner, project_id, "flow-early")
     world.call("apply-early", partner, "flowAuditApply", early).at("")
-    world.call("cancel-early", partner, "flowAuditCancel", {"audit_id": early["audit_id"]})
-    world.own("cancelled-early", "ownFlowAuditQuery", {"audit_id": early["audit_id"]})
+    audit = {"audit_id": early["audit_id"]}
+    world.call("state-early", partner, "flowAuditQuery", audit)
+    world.call("cancel-by-stranger", stranger, "flowAuditCancel", audit, breaks="another node applied")
+    world.call("state-after-stranger", partner, "flowAuditQuery", audit)
+    world.call("cancel-early", partner, "flowAuditCancel", audit)
+    world.own("cancelled-early", "ownFlowAuditQuery", audit)
 
 
 @scenario()

@@ -67,11 +67,17 @@ def own_project_delete(call: Call) -> dict[str, Any]:
 
 def own_partner_project_list(call: Call) -> dict[str, Any]:
     """8.2.2-b: ask a partner for the projects it shares with this node."""
-    return links.ask(call.node, call.session, call.query["contract_id"], "projectList", call.trace_id, query=call.query)
+    contract_id, query = call.query["contract_id"], call.query
+    if call.node.faults.on("partner-project-page-not-passed-on"):
+        query = {"contract_id": contract_id}
+    page = links.ask(call.node, call.session, contract_id, "projectList", call.trace_id, query=query)
+    return {**page, "total": len(page["records"])} if call.node.faults.on("partner-project-total-recounted") else page
 
 
 def own_partner_project_query(call: Call) -> dict[str, Any]:
     """8.2.2-d: ask a partner for one shared project."""
-    return links.ask(
-        call.node, call.session, call.query["contract_id"], "projectQuery", call.trace_id, query=call.query
-    )
+    contract_id = call.query["contract_id"]
+    found = links.ask(call.node, call.session, contract_id, "projectQuery", call.trace_id, query=call.query)
+    if call.node.faults.on("partner-project-record-shortened"):
+        found = {name: value for name, value in found.items() if name != "description"}
+    return found

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, not_, select
+from sqlalchemy import ColumnElement, delete, exists, not_, select
 from sqlalchemy.orm import Session
 
 from reference_node.domain import Role, Status, dag
@@ -29,6 +29,17 @@ from reference_node.store.resources import FlowRow, LastFlowIdRow
 _FIELDS = ("name", "description", "dag", "config")
 _LIMITS = ("time_limit", "times_limit")
 _LIST = Listed("flow")
+_NOT_UPDATED = {
+    "name": "flow-name-not-updated",
+    "description": "flow-name-not-updated",
+    "dag": "flow-dag-not-updated",
+    "config": "flow-config-not-updated",
+}
+_DAG_DEFECTS = {  # which deliberate defect lets pass what the rules refuse
+    "the component depends on its own output": "circular-dag-accepted",
+    "the name is taken": "dag-with-double-name-accepted",
+    "no component has this output": "dangling-dag-accepted",
+}
 
 
 class FlowSubject:
@@ -41,15 +52,18 @@ class FlowSubject:
         row = owned(node, session, body["flow_id"])
         if body.get("project_id", row.project_id) != row.project_id:
             raise Refusal("REQUEST_INVALID", pointer="/project_id")
-        _demand_project(node, session, contract, row.project_id)
-        content = {"flow_id": row.flow_id, "project_id": row.project_id}
+        if not node.faults.on("flow-project-not-demanded"):
+            _demand_project(node, session, contract, row.project_id)
+        content: dict[str, Any] = {"flow_id": row.flow_id, "project_id": row.project_id}
         content |= {name: getattr(row, name) for name in _FIELDS} | {name: body.get(name) for name in _LIMITS}
+        if node.faults.on("flow-offer-dag-cut-short"):
+            content["dag"] = {**row.dag, "components": row.dag["components"][:1]}
         return Draft(row.flow_id, without_none(content), row.name)
 
     def receive(self, node: Node, session: Session, contract: ContractRow, body: Body) -> Draft:
         """Take a valid flow of a common project, under an id that is not another owner's; a settled DAG stays."""
-        check_dag(node, body)
-        if "project_id" in body:
+        check_dag(node, body, "dag-of-partner-unchecked")
+        if "project_id" in body and not node.faults.on("flow-application-project-not-demanded"):
             _demand_project(node, session, contract, body["project_id"])
         self._refuse_other(session, contract.partner_node_id, body)
         return Draft(body["flow_id"], dict(body), body["name"])
@@ -88,6 +102,8 @@ def create(node: Node, session: Session, body: Body) -> dict[str, Any]:
     """Write a flow in a project of this node, or one that it takes part in (8.3.1)."""
     if not node.faults.on("flow-in-unknown-project"):
         projects.visible(node, session, body["project_id"])
+    if "config" not in body and node.faults.on("flow-needs-config"):
+        raise Refusal("REQUEST_INVALID", pointer="/config")
     check_dag(node, body)
     now = node.now()
     flow_id = _new_id(node, session)
@@ -112,7 +128,7 @@ def list_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[str
     wanted = select(FlowRow).where(_LIST.found(node, query, FlowRow.flow_id, FlowRow))
     if not node.faults.on("flow-list-mixes-projects"):
         wanted = wanted.where(FlowRow.project_id == query["project_id"])
-    if "status" in query:
+    if "status" in query and not node.faults.on("flow-status-filter-ignored"):
         wanted = wanted.where(_stands(query["status"]))
     wanted = wanted.order_by(FlowRow.seq.desc())
     return _LIST.answer(node, session, query, wanted, lambda row: summary(session, row))
@@ -130,6 +146,8 @@ def query_own(node: Node, session: Session, flow_id: str) -> dict[str, Any]:
     answer = record(session, row)
     if node.faults.on("flow-dag-cut-short"):
         answer["dag"] = {**row.dag, "components": row.dag["components"][:1]}
+    if node.faults.on("flow-status-always-draft"):
+        answer["status"] = "DRAFT"
     return answer
 
 
@@ -138,16 +156,23 @@ def update(node: Node, session: Session, body: Body) -> dict[str, Any]:
     row = owned(node, session, body["flow_id"])
     if "dag" in body and body["dag"] != row.dag:
         pending = any(of_resource(session, Kind.FLOW, row.flow_id))
-        if (pending or row.settled) and not node.faults.on("dag-changes-after-approval"):
+        too_late = "dag-changes-after-approval" if row.settled else "dag-changes-in-review"
+        if (pending or row.settled) and not node.faults.on(too_late):
             raise Refusal("DAG_FROZEN", pointer="/dag")
-        check_dag(node, body)
+        check_dag(node, body, "dag-unchecked-on-update")
+    if row.settled and node.faults.on("flow-frozen-whole"):
+        raise Refusal("DAG_FROZEN", pointer="/name")
     if node.faults.on("flow-update-clears-others"):
         row.description = row.config = None
-    if not node.faults.on("flow-update-lost"):
-        for name in _FIELDS:
-            if name in body:
-                setattr(row, name, body[name])
-    row.version += 1
+    touched = [row]
+    if node.faults.on("flow-update-touches-others"):
+        touched += session.scalars(select(FlowRow).where(FlowRow.project_id == row.project_id)).all()
+    for name in _FIELDS:
+        if name in body and not node.faults.on(_NOT_UPDATED[name]):
+            for each in touched:
+                setattr(each, name, body[name])
+    if not node.faults.on("flow-version-stands-still"):
+        row.version += 1
     row.updated_at = node.now()
     return record(session, row)
 
@@ -158,6 +183,8 @@ def remove(node: Node, session: Session, flow_id: str) -> None:
     if node.faults.on("flow-delete-does-nothing"):
         return
     owed = own_approvals.end_with_resource(node, session, Kind.FLOW, flow_id)
+    if node.faults.on("flow-delete-takes-another"):
+        session.execute(delete(FlowRow).where(FlowRow.project_id == row.project_id, FlowRow.seq != row.seq))
     session.delete(row)
     session.commit()
     for item in owed:
@@ -180,12 +207,13 @@ def owned(node: Node, session: Session, flow_id: str) -> FlowRow:
     return row
 
 
-def check_dag(node: Node, body: Body) -> None:
-    """Refuse a DAG that cannot run."""
+def check_dag(node: Node, body: Body, unchecked: str = "") -> None:
+    """Refuse a DAG that cannot run; `unchecked` names the defect of not doing so at this place."""
     try:
         dag.check(body["dag"])
-    except dag.DagInvalid:
-        if not node.faults.on("invalid-dag-accepted"):
+    except dag.DagInvalid as invalid:
+        overlooked = _DAG_DEFECTS.get(invalid.why, "")
+        if not node.faults.on(overlooked) and not node.faults.on(unchecked):
             raise
 
 
@@ -238,7 +266,7 @@ def _stands(status: str) -> ColumnElement[bool]:
 def _demand_project(node: Node, session: Session, contract: ContractRow, project_id: str) -> None:
     """A flow is offered only to a partner that takes part in its project."""
     agreed = in_force(session, Kind.PROJECT, project_id, contract.partner_node_id, node.now())
-    if agreed is None and not node.faults.on("flow-project-not-demanded"):
+    if agreed is None:
         raise Refusal("RESOURCE_NOT_APPROVED", pointer="/project_id")
 
 

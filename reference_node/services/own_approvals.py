@@ -55,7 +55,8 @@ def apply(node: Node, session: Session, subject: Subject, body: Body) -> dict[st
     row = row_now(session, row.audit_id)
     if faulty(node, subject.kind, "offer-approved-at-once"):
         approvals.carry(node, session, row, Standing(Status.APPROVED))
-    return _submitted(row, delivery)
+    told_approved = faulty(node, subject.kind, "offer-told-as-approved")
+    return {**_submitted(row, delivery), **({"status": Status.APPROVED.value} if told_approved else {})}
 
 
 def _offer(node: Node, session: Session, subject: Subject, row: ApprovalRow, contract: ContractRow) -> str:
@@ -165,7 +166,7 @@ def query(node: Node, session: Session, subject: Subject, audit_id: str) -> dict
         row = own(node, session, kind, audit_id)
     found = record(session, row)
     if faulty(node, kind, "terms-not-shown"):
-        found["content"] = {}
+        found["content"] = {name: value for name, value in row.content.items() if name == "digest"}
     return found
 
 

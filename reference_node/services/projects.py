@@ -6,6 +6,7 @@ in force; datasets that are private to this node never show in what a partner se
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -29,6 +30,7 @@ from reference_node.store.resources import DatasetRow, FlowRow, ProjectDatasetRo
 PRIVATE = "PRIVATE"
 _FIELDS = ("name", "description", "type")
 _LIMITS = ("time_limit", "times_limit")
+_OPEN = {"REJECTED": "project-open-while-rejected", "TERMINATED": "project-open-while-terminated"}
 _OWN, _SHARED = Listed("project"), Listed("shared-project")
 
 
@@ -95,17 +97,20 @@ def create(node: Node, session: Session, body: Body) -> dict[str, Any]:
     session.add(row)
     session.flush()
     _set_own_datasets(node, session, project_id, body.get("dataset_ids", []))
-    return {"project_id": project_id}
+    misnamed = "project-answers-another-id" if "project_id" in body else "project-generated-id-unusable"
+    return {"project_id": random_id("prj") if node.faults.on(misnamed) else project_id}
 
 
 def list_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[str, Any]:
     """List this node's projects with their numbers by type (8.2.2-a)."""
     wanted = select(ProjectRow).where(ProjectRow.owner_node_id == node.node_id)
     wanted = wanted.where(_OWN.found(node, query, ProjectRow.project_id, ProjectRow))
-    if "type" in query:
+    if "type" in query and not node.faults.on("project-type-filter-ignored"):
         wanted = wanted.where(ProjectRow.type == query["type"])
     wanted = wanted.order_by(ProjectRow.seq.desc())
     page = _OWN.answer(node, session, query, wanted, lambda row: record(node, session, row))
+    if node.faults.on("project-statistics-count-the-page"):
+        return {**page, "statistics": {"by_type": Counter(row["type"] for row in page["records"])}}
     return {**page, "statistics": {"by_type": counts(session, wanted, ProjectRow.type)}}
 
 
@@ -126,12 +131,17 @@ def query_own(node: Node, session: Session, project_id: str) -> dict[str, Any]:
 
 def update(node: Node, session: Session, body: Body) -> dict[str, Any]:
     """Change a project of this node and tell the partners in it (8.2.3-a, 8.2.3-b)."""
+    if node.faults.on("project-update-creates") and not _known(session, body["project_id"]):
+        create(node, session, body)
     row = owned(node, session, body["project_id"])
     change = {name: body[name] for name in _FIELDS if name in body}
     if node.faults.on("project-update-clears-others"):
         row.description = row.type = None
     if not node.faults.on("project-update-lost"):
         _apply(row, change)
+        if node.faults.on("project-update-touches-others"):
+            for other in session.scalars(select(ProjectRow).where(ProjectRow.owner_node_id == node.node_id)):
+                _apply(other, change)
         if "dataset_ids" in body:
             _set_own_datasets(node, session, row.project_id, body["dataset_ids"])
     row.updated_at = node.now()
@@ -146,6 +156,8 @@ def update(node: Node, session: Session, body: Body) -> dict[str, Any]:
 
 def remove(node: Node, session: Session, project_id: str) -> None:
     """Delete a project of this node with its flows, and end what was agreed about it (8.2.4-a)."""
+    if node.faults.on("project-delete-of-unknown-passes") and not _known(session, project_id):
+        return
     row = owned(node, session, project_id)
     flows = session.scalars(select(FlowRow).where(FlowRow.project_id == project_id)).all()
     for flow in flows:
@@ -159,7 +171,10 @@ def remove(node: Node, session: Session, project_id: str) -> None:
         session.execute(delete(ProjectRow).where(ProjectRow.owner_node_id == node.node_id))
     session.execute(delete(FlowRow).where(FlowRow.project_id == project_id))
     session.execute(delete(ProjectDatasetRow).where(ProjectDatasetRow.project_id == project_id))
-    session.execute(delete(ProjectRow).where(ProjectRow.seq == row.seq))
+    if node.faults.on("project-delete-stays-listed"):
+        row.project_id = f"{project_id}.deleted"
+    else:
+        session.execute(delete(ProjectRow).where(ProjectRow.seq == row.seq))
     session.commit()
     for item in owed:
         node.outbox.attempt(item)
@@ -171,9 +186,13 @@ def list_for(node: Node, session: Session, caller: Caller, query: Mapping[str, A
     shared = (
         select(ApprovalRow.resource_id)
         .outerjoin(PermitRow, PermitRow.audit_id == ApprovalRow.audit_id)
-        .where(ApprovalRow.kind == Kind.PROJECT.value, still_good(node.now()))
+        .where(ApprovalRow.kind == Kind.PROJECT.value)
     )
+    if not node.faults.on("project-list-holds-undecided"):
+        shared = shared.where(still_good(node.now()))
     wanted = select(ProjectRow)
+    if node.faults.on("project-list-leaves-out-the-partners"):
+        wanted = wanted.where(ProjectRow.owner_node_id == node.node_id)
     if not node.faults.on("project-list-open-to-strangers"):
         shared = shared.where(ApprovalRow.partner_node_id == caller.node_id)
         wanted = wanted.where(ProjectRow.project_id.in_(shared))
@@ -189,6 +208,9 @@ def query_for(node: Node, session: Session, caller: Caller, query: Mapping[str, 
         row = find(session, query["project_id"])
     else:
         row = shared_with(node, session, caller.node_id, query["project_id"])
+    if node.faults.on("shared-project-without-description"):
+        session.expunge(row)
+        row.description = None
     own = nodes.particulars(node, session)
     found = [{"node_id": node.node_id, "name": own["name"], "inst_id": own["inst_id"]}]
     for contract in _partners(node, session, row.project_id):
@@ -210,9 +232,11 @@ def receive_update(node: Node, session: Session, caller: Caller, body: Body) -> 
             raise Refusal("NOT_YOURS", pointer="/project_id")
     if node.faults.on("project-sync-ignored"):
         return
+    if node.faults.on("project-sync-clears-others"):
+        row.description = row.type = None
     _apply(row, {name: body[name] for name in _FIELDS if name in body})
     row.updated_at = node.now()
-    if "datasets" in body:
+    if "datasets" in body and not node.faults.on("project-sync-keeps-old-datasets"):
         contribute(node, session, row.project_id, body["datasets"], {caller.node_id})
 
 
@@ -245,13 +269,15 @@ def shared_with(node: Node, session: Session, partner_node_id: str, project_id: 
     """Return a project in which this node and a partner take part; to a stranger it does not exist."""
     if in_force(session, Kind.PROJECT, project_id, partner_node_id, node.now()) is not None:
         return find(session, project_id)
-    known = select(ApprovalRow.seq).where(
+    known = select(ApprovalRow.status).where(
         ApprovalRow.kind == Kind.PROJECT.value,
         ApprovalRow.resource_id == project_id,
         ApprovalRow.partner_node_id == partner_node_id,
     )
-    related = session.scalar(known.limit(1)) is not None
-    raise Refusal("PERMIT_MISSING" if related else "RESOURCE_NOT_FOUND", pointer="/project_id")
+    status = session.scalar(known.limit(1))
+    if node.faults.on(_OPEN.get(status or "", "")):
+        return find(session, project_id)
+    raise Refusal("PERMIT_MISSING" if status else "RESOURCE_NOT_FOUND", pointer="/project_id")
 
 
 def contribute(
@@ -325,9 +351,16 @@ def _partners(node: Node, session: Session, project_id: str) -> list[ContractRow
     return list({row.partner_node_id: row for row in rows}.values())
 
 
+def _known(session: Session, project_id: str) -> bool:
+    return session.scalar(select(ProjectRow.seq).where(ProjectRow.project_id == project_id)) is not None
+
+
 def _owe_update(node: Node, session: Session, project_id: str, change: dict[str, Any]) -> list[OutboxRow]:
     if node.faults.on("project-update-not-sent"):
         return []
+    told = _partners(node, session, project_id)
+    if node.faults.on("project-update-sent-to-all"):
+        told = list(session.scalars(select(ContractRow).where(ContractRow.status == "APPROVED")))
     return [
         node.outbox.put(
             session,
@@ -335,7 +368,7 @@ def _owe_update(node: Node, session: Session, project_id: str, change: dict[str,
             "projectUpdate",
             {"contract_id": contract.contract_id, "project_id": project_id, **change},
         )
-        for contract in _partners(node, session, project_id)
+        for contract in told
     ]
 
 

@@ -216,8 +216,26 @@ def _mend(node: Node, operation: str, body: dict[str, Any]) -> None:
             body["name"] = "node"
         if not str(body.get("address")).startswith("http") and node.faults.on("application-without-address-taken"):
             body["address"] = "http://node.invalid"
+    if operation == "ownProjectCreate" and node.faults.on("project-type-unchecked"):
+        known = specs.schema("ProjectType")["$defs"]["common.ProjectType"]["enum"]
+        body |= {} if body.get("type") in known else {"type": known[0]}
+    if operation == "ownFlowCreate":
+        if "flow_id" in body and node.faults.on("flow-id-from-outside-taken"):
+            del body["flow_id"]
+        _mend_dag(node, body.get("dag"))
     if operation == "ownNodeUpdate" and "node_id" in body and node.faults.on("own-update-takes-node-id"):
         del body["node_id"]
+
+
+def _mend_dag(node: Node, dag: Any) -> None:
+    components = dag.get("components") if isinstance(dag, dict) else None
+    for component in components if isinstance(components, list) else ():
+        if not isinstance(component, dict):
+            continue
+        if "output" not in component and node.faults.on("incomplete-dag-accepted"):
+            component["output"] = []
+        if "config" in component and node.faults.on("dag-with-parameters-accepted"):
+            del component["config"]
 
 
 def _query(route: Route, incoming: Incoming) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def test_model_application(world: World) -> None:
     needed(world.call("cancel", partner, "modelAuditCancel", withdrawn))
     world.own("cancelled", "ownModelAuditQuery", withdrawn)
     needed(world.own("approve-second", "ownModelAuditConfirm", {**late, "status": "APPROVED"}))
-    world.call("cancel-late", partner, "modelAuditCancel", late, breaks="it was decided")
+    turned_down(world.call("cancel-late", partner, "modelAuditCancel", late, breaks="it was decided"))
     needed(world.own("terminate", "ownModelAuditTerminate", late))
     world.awaited("terminate-told", partner, "modelAuditTerminate", late)
     world.call("terminated", partner, "modelAuditQuery", late)

@@ -18,7 +18,7 @@ from reference_node.config import Config
 from reference_node.errors import ConfigError
 from reference_node.faults import Faults
 from reference_node.identity import Identity
-from reference_node.interfaces import HANDLERS, router
+from reference_node.interfaces import HANDLERS, channel, router
 from reference_node.node import Node
 from reference_node.services import CHORES, CONTRACT_ENDED
 from reference_node.store import Store
@@ -27,6 +27,7 @@ from reference_node.store.contracts import OwnNodeRow
 from reference_node.transport.outbound import HttpOutbound, Outbound
 from reference_node.transport.outbox import Outbox
 from reference_node.transport.partner import Partner
+from reference_node.transport.wiring import data_plane
 
 EXTENSION = "hutong"
 
@@ -50,9 +51,8 @@ def create_app(
         MEMORY if config.data is None else f"sqlite:///{config.data / 'node.db'}", connections=config.threads + 6
     )
     node_id = _own_node(store, config)
-    partner = Partner(
-        node_id, config, clock=clock, outbound=outbound or HttpOutbound(), identity=identity, faults=faults
-    )
+    outbound = outbound or HttpOutbound()
+    partner = Partner(node_id, config, clock=clock, outbound=outbound, identity=identity, faults=faults)
     app = flask.Flask(__name__, static_folder=None)
     node = Node(
         node_id=node_id,
@@ -63,12 +63,14 @@ def create_app(
         identity=identity,
         partner=partner,
         outbox=Outbox(store, partner, clock, config, faults),
+        sessions=data_plane(node_id, config, store, clock, outbound, identity),
         chores=CHORES,
         contract_ended=CONTRACT_ENDED,
         listening=f"http://{config.host}:{config.port}",
     )
     app.extensions[EXTENSION] = node
     router.register(app, node, HANDLERS)
+    channel.register(app, node)
     return app
 
 

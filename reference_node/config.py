@@ -109,6 +109,13 @@ class Config:
     retry_seconds: int = _key("partner", 1, _number(1, 3600))
     retry_limit_seconds: int = _key("partner", 60, _number(1, 86_400))
     abandon_seconds: int = _key("partner", 7 * 86_400, _number(1, 365 * 86_400))
+    grpc_port: int | None = _key("channel", None, _number(0, 65535))
+    channel_memory_mib: int = _key("channel", 64, _number(1, 65_536), "memory_mib")
+    channel_quota_mib: int = _key("channel", 8192, _number(1, 1_048_576), "quota_mib")
+    channel_chunk_kib: int = _key("channel", 1024, _number(1, 16_384), "chunk_kib")
+    channel_patience_seconds: float = _key("channel", 60.0, _number(0.1, 86_400, whole=False), "patience_seconds")
+    channel_timeout_seconds: float = _key("channel", 30.0, _number(0.1, 3600, whole=False), "timeout_seconds")
+    receive_seconds: float = _key("channel", 2.0, _number(0, 60, whole=False))
     faults: tuple[str, ...] = _key("faults", (), _names, "active")
 
 

@@ -16,6 +16,7 @@ from reference_node.store import Store
 from reference_node.store.contracts import ContractRow
 from reference_node.transport.outbox import Outbox
 from reference_node.transport.partner import Partner
+from reference_node.transport.sessions import Sessions
 
 log = structlog.get_logger("reference_node")
 
@@ -36,6 +37,7 @@ class Node:
     identity: Identity
     partner: Partner
     outbox: Outbox
+    sessions: Sessions
     chores: Sequence[Callable[[Node], None]]
     contract_ended: Sequence[Callable[[Node, Session, ContractRow], None]]
     listening: str = field(default="http://127.0.0.1")
@@ -53,5 +55,6 @@ class Node:
                 log.exception("chore failed", chore=chore.__name__, node_id=self.node_id)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """End the sessions of the data plane and let go of the database."""
+        self.sessions.close_all()
         self.store.close()

@@ -9,17 +9,19 @@ is printed only once requests are answered; SIGINT and SIGTERM let running reque
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
 import flask
+from cheroot.errors import MaxSizeExceeded
 from cheroot.wsgi import Server
 
 from reference_node import log
@@ -27,10 +29,14 @@ from reference_node.app import create_app, node_of
 from reference_node.config import Config
 from reference_node.errors import ConfigError
 from reference_node.faults import Faults
+from reference_node.interfaces.channel_grpc import GrpcServer
 from reference_node.node import Node
 
 _PUMP_SECONDS = 1.0
-_REQUEST_LIMIT = 8 * 1024 * 1024  # the router answers what is over its own limit with an envelope
+_REQUEST_LIMIT = 72 * 1024 * 1024  # operations have lower limits of their own, which they answer with an envelope
+_DRAIN_LIMIT = _REQUEST_LIMIT
+_DRAIN_PIECE = 64 * 1024
+_MOST_THREADS = 256
 _HEADER_LIMIT = 64 * 1024
 
 
@@ -47,8 +53,9 @@ class NodeServer:
         self._config = config
         self._server = Server(
             (config.host, config.port),
-            self._app,
+            _drained(self._app),
             numthreads=config.threads,
+            max=max(_MOST_THREADS, config.threads),
             request_queue_size=128,
             timeout=30,
             shutdown_timeout=5,
@@ -56,6 +63,9 @@ class NodeServer:
         )
         self._server.max_request_body_size = _REQUEST_LIMIT
         self._server.max_request_header_size = _HEADER_LIMIT
+        self._grpc: GrpcServer | None = None
+        self._growing = threading.Lock()
+        self.node.sessions.crowded = self._make_room
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -77,6 +87,11 @@ class NodeServer:
         host, port = self._server.bind_addr[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
+    @property
+    def grpc_address(self) -> str | None:
+        """Where the data plane listens for gRPC, if it does."""
+        return None if self._grpc is None else self._grpc.address
+
     def start(self) -> None:
         """Bind, and serve in threads of its own."""
         try:
@@ -89,6 +104,8 @@ class NodeServer:
                 hint="choose another --port, 0 takes a free one",
             ) from failure
         self.node.listening = self.address
+        if self._config.grpc_port is not None:
+            self._grpc = _grpc_server(self.node, self._config)
         self._run(self._server.serve, "serve")
         if self._config.background:
             self._run(self._pump, "pump")
@@ -96,6 +113,9 @@ class NodeServer:
     def stop(self) -> None:
         """Let running requests finish, then let go of everything."""
         self._stopping.set()
+        self.node.sessions.end_waits()
+        if self._grpc is not None:
+            self._grpc.stop()
         self._server.stop()
         for thread in self._threads:
             thread.join()
@@ -111,6 +131,12 @@ class NodeServer:
         thread = threading.Thread(target=target, name=f"{self.node.node_id}-{name}", daemon=True)
         self._threads.append(thread)
         thread.start()
+
+    def _make_room(self) -> None:
+        """Add threads before the last ones wait for messages of components, so that others are still answered."""
+        with self._growing:
+            if self._server.requests.idle < 2:
+                self._server.requests.grow(4)
 
     def _pump(self) -> None:
         while not self._stopping.wait(_PUMP_SECONDS):
@@ -129,11 +155,40 @@ def serve(config: Config, ready: Callable[[Mapping[str, Any]], None] | None = No
     previous = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with server:
-            (ready or _print_ready)({"event": "ready", "node_id": server.node.node_id, "address": server.address})
+            line = {"event": "ready", "node_id": server.node.node_id, "address": server.address}
+            (ready or _print_ready)(line | ({"grpc": server.grpc_address} if server.grpc_address else {}))
             stopped.wait()
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _grpc_server(node: Node, config: Config) -> GrpcServer:
+    try:
+        server = GrpcServer(node, config.host, config.grpc_port or 0)
+    except RuntimeError as failure:
+        raise ConfigError(
+            f"cannot listen for gRPC on {config.host}:{config.grpc_port}",
+            hint="choose another [channel] grpc_port, 0 takes a free one",
+        ) from failure
+    server.start()
+    return server
+
+
+def _drained(app: flask.Flask) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
+    """Read what a refused request still sends, in small pieces: its rest must not be taken for the next request."""
+
+    def _application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        answer = app(environ, start_response)
+        left = _DRAIN_LIMIT
+        with contextlib.suppress(
+            OSError, ValueError, MaxSizeExceeded
+        ):  # a body that is not well-formed ends with its connection
+            while left > 0 and (piece := environ["wsgi.input"].read(_DRAIN_PIECE)):
+                left -= len(piece)
+        return answer
+
+    return _application
 
 
 def _print_ready(line: Mapping[str, Any]) -> None:

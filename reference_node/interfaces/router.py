@@ -60,6 +60,8 @@ def register(app: flask.Flask, node: Node, modules: Mapping[str, ModuleType]) ->
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
     for operation in specs.operations().values():
+        if operation.protocol == "channel":  # raw bodies of any size: interfaces/channel.py
+            continue
         view = partial(_serve, node, _route(operation, modules.get(operation.protocol)))
         app.add_url_rule(
             operation.path, operation.id, view, methods=[operation.method], provide_automatic_options=False
@@ -116,19 +118,19 @@ def _serve(node: Node, route: Route) -> flask.Response:
     environ = flask.request.environ
     if environ["REQUEST_METHOD"] != route.operation.method:  # werkzeug adds HEAD to GET
         raise MethodNotAllowed([route.operation.method])
-    incoming = _incoming(environ, route.operation.path)
-    trace = _trace(incoming.headers)
+    request = incoming(environ, route.operation.path, _read(environ))
+    trace = _trace(request.headers)
     auth = route.operation.auth
     caller: Caller | None = None
     body: dict[str, Any] | None = None
     if auth == "operator":
-        guards.operator(node, incoming)
+        guards.operator(node, request)
     elif auth in ("known", "contract"):
-        caller = guards.known(node, incoming, contract=auth == "contract")
+        caller = guards.known(node, request, contract=auth == "contract")
     elif auth == "presented":
-        proof = guards.presented_headers(node, incoming)
-        body = _body(node, route, incoming)
-        caller = guards.presented(node, incoming, body, proof=proof)
+        proof = guards.presented_headers(node, request)
+        body = _body(node, route, request)
+        caller = guards.presented(node, request, body, proof=proof)
     with node.store.session() as session:
         try:
             if caller is not None:
@@ -137,10 +139,10 @@ def _serve(node: Node, route: Route) -> flask.Response:
                 node,
                 session,
                 caller,
-                _query(route, incoming),
-                _body(node, route, incoming) if body is None else body,
+                _query(route, request),
+                _body(node, route, request) if body is None else body,
                 trace,
-                incoming.headers.get(signing.TOKEN_SET, ""),
+                request.headers.get(signing.TOKEN_SET, ""),
             )
             data = route.handler(call)
             session.commit()
@@ -162,7 +164,8 @@ def _keep_nonce(node: Node, session: Session, caller: Caller) -> None:
         session.rollback()
 
 
-def _incoming(environ: Mapping[str, Any], path: str) -> Incoming:
+def incoming(environ: Mapping[str, Any], path: str, body: bytes) -> Incoming:
+    """Return a request as the guards look at it."""
     headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
     if environ.get("CONTENT_TYPE"):
         headers["content-type"] = environ["CONTENT_TYPE"]
@@ -174,7 +177,7 @@ def _incoming(environ: Mapping[str, Any], path: str) -> Incoming:
         sent,
         environ.get("QUERY_STRING", ""),
         headers,
-        _read(environ),
+        body,
         environ.get("REMOTE_ADDR", ""),
     )
 
@@ -285,7 +288,7 @@ def _failed(node: Node, failure: Exception) -> flask.Response:
     """Answer whatever was raised, and tell the log what the caller must not see."""
     request = flask.request
     trace = _trace({signing.TRACE: request.headers.get(signing.TRACE, "")})
-    refusal = _as_refusal(failure)
+    refusal = as_refusal(failure)
     if refusal.name == "INTERNAL":
         log.error("handler failed", trace_id=trace, node_id=node.node_id, path=request.path, exc_info=failure)
         refusal.extra["trace_id"] = trace
@@ -305,7 +308,8 @@ def _failed(node: Node, failure: Exception) -> flask.Response:
     return answer
 
 
-def _as_refusal(failure: Exception) -> Refusal:
+def as_refusal(failure: Exception) -> Refusal:
+    """Return the refusal that stands for whatever was raised."""
     match failure:
         case Refusal():
             return failure

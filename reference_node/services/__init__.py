@@ -26,6 +26,11 @@ def deliver(node: Node) -> None:
     node.outbox.prune()
 
 
+def relay(node: Node) -> None:
+    """Send what sessions owe to other nodes, where no thread of their own does."""
+    node.sessions.pump()
+
+
 CHORES: tuple[Callable[[Node], None], ...] = (
     own_contracts.expire,
     own_approvals.expire,
@@ -33,6 +38,7 @@ CHORES: tuple[Callable[[Node], None], ...] = (
     own_contracts.poll,
     poll_approvals,
     guards.prune,
+    relay,
 )
 
 CONTRACT_ENDED: tuple[Callable[[Node, Session, ContractRow], None], ...] = (own_approvals.end_with_contract,)

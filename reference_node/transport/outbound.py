@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import requests
 import urllib3
@@ -39,6 +39,14 @@ class Outbound(Protocol):
         """Send and wait for the whole answer at most `timeout` seconds; raise Unreachable."""
 
 
+@runtime_checkable
+class StreamingOutbound(Outbound, Protocol):
+    """What can also send a body that is made while it is sent."""
+
+    def stream(self, url: str, headers: Mapping[str, str], chunks: Iterable[bytes], timeout: float) -> OutboundAnswer:
+        """Post the chunks as one body; `timeout` bounds each wait on the socket, not the whole."""
+
+
 class HttpOutbound:
     """Sends over sockets; one session for each thread, because sessions are not shared between threads."""
 
@@ -56,6 +64,18 @@ class HttpOutbound:
                 named = {name.lower(): value for name, value in answer.headers.items()}
                 return OutboundAnswer(answer.status_code, named, content)
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as failure:
+            raise Unreachable(type(failure).__name__) from failure
+
+    def stream(self, url: str, headers: Mapping[str, str], chunks: Iterable[bytes], timeout: float) -> OutboundAnswer:
+        """Post the chunks as one body, without ever holding it whole."""
+        try:
+            with self._session().post(
+                url, headers=dict(headers), data=iter(chunks), timeout=timeout, allow_redirects=False, stream=True
+            ) as answer:
+                content = _read(answer, time.monotonic() + timeout)
+                named = {name.lower(): value for name, value in answer.headers.items()}
+                return OutboundAnswer(answer.status_code, named, content)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as failure:
             raise Unreachable(type(failure).__name__) from failure
 
     def _session(self) -> requests.Session:

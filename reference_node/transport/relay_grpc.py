@@ -1,0 +1,139 @@
+"""Messages to another node over gRPC, for addresses grpc://host:port (9.1-c): the same frames, headers as metadata.
+
+Guarantees: as over HTTP; the signature covers the method's path and the serialised message as it stands on the wire.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import grpc
+
+from reference_node.proto.transport_pb2 import Inbound, Outbound
+from reference_node.transport.frames import SEQUENCE, TOPIC, cut
+from reference_node.transport.relay import OK, Outgoing, RelayFailed, Route, refused
+from reference_node.transport.stamps import Stamps
+
+PROTOCOL: Final = "org.ppc.ptp.PrivateTransferProtocol"
+COMPONENTS: Final = "org.ppc.ptp.PrivateTransferTransport"
+INVOKE: Final = f"/{PROTOCOL}/invoke"
+TRANSPORT: Final = f"/{PROTOCOL}/transport"
+MESSAGE_LIMIT: Final = 72 * 1024 * 1024
+OPTIONS: Final = (
+    ("grpc.max_receive_message_length", MESSAGE_LIMIT),
+    ("grpc.max_send_message_length", MESSAGE_LIMIT),
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+class GrpcRelay:
+    """Carries messages to grpc:// addresses; one channel for each."""
+
+    def __init__(self, stamps: Stamps, *, timeout: float, chunk: int) -> None:
+        self._stamps = stamps
+        self._timeout = timeout
+        self._chunk = chunk
+        self._lock = threading.Lock()
+        self._channels: dict[str, grpc.Channel] = {}
+
+    def deliver(self, route: Route, batch: Sequence[Outgoing]) -> None:
+        """Hand over a batch in order."""
+        channel = self._channel(route.peer.address)
+        try:
+            if len(batch) == 1 and batch[0].payload.size <= self._chunk:
+                self._invoke(channel, route, batch[0])
+            else:
+                self._transport(channel, route, batch)
+        except grpc.RpcError as failure:
+            raise RelayFailed(f"unreachable: {_status(failure)}", transient=True, heard=False) from failure
+
+    def close(self) -> None:
+        """Close every channel."""
+        with self._lock:
+            for channel in self._channels.values():
+                channel.close()
+            self._channels.clear()
+
+    def _channel(self, address: str) -> grpc.Channel:
+        target = urlsplit(address).netloc
+        with self._lock:
+            if target not in self._channels:
+                self._channels[target] = grpc.insecure_channel(target, options=OPTIONS)
+            return self._channels[target]
+
+    def _invoke(self, channel: grpc.Channel, route: Route, message: Outgoing) -> None:
+        metadata = {TOPIC: message.topic, SEQUENCE: str(message.sequence)}
+        body = Inbound(metadata=metadata, payload=message.payload.read()).SerializeToString()
+        call = channel.unary_unary(INVOKE, request_serializer=bytes, response_deserializer=Outbound.FromString)
+        headers = self._stamps.headers(route, INVOKE, body)
+        _judge(call(body, timeout=self._timeout, metadata=tuple(headers.items())))
+
+    def _transport(self, channel: grpc.Channel, route: Route, batch: Sequence[Outgoing]) -> None:
+        headers, code = self._stamps.stream(route, TRANSPORT)
+        call = channel.stream_stream(
+            TRANSPORT, request_serializer=Inbound.SerializeToString, response_deserializer=Outbound.FromString
+        )
+        progress = _Progress(cut(batch, code, self._chunk))
+        answers = call(progress.frames(), metadata=tuple(headers.items()))
+        cancel: Callable[[], Any] = answers.cancel
+        progress.watch(cancel, self._timeout)
+        try:
+            heard = 0
+            for answer in answers:
+                _judge(answer)
+                progress.moved()
+                heard += 1
+        finally:
+            progress.stop()
+            cancel()
+        if heard != len(batch):
+            raise RelayFailed("the stream ended early", transient=True, heard=False)
+
+
+class _Progress:
+    """Ends a stream on which nothing moves; a stream as such may last as long as its messages need."""
+
+    def __init__(self, frames: Iterator[Inbound]) -> None:
+        self._frames = frames
+        self._moved = threading.Event()
+        self._stopped = False
+
+    def frames(self) -> Iterator[Inbound]:
+        """Yield the frames and note that they are asked for."""
+        for frame in self._frames:
+            self.moved()
+            yield frame
+
+    def moved(self) -> None:
+        """Note that something went or came."""
+        self._moved.set()
+
+    def stop(self) -> None:
+        """End the watch."""
+        self._stopped = True
+        self._moved.set()
+
+    def watch(self, cancel: Callable[[], Any], timeout: float) -> None:
+        """Cancel once nothing has moved for `timeout` seconds."""
+
+        def _watch() -> None:
+            while self._moved.wait(timeout) and not self._stopped:
+                self._moved.clear()
+            if not self._stopped:
+                cancel()
+
+        threading.Thread(target=_watch, name="stream-watch", daemon=True).start()
+
+
+def _judge(answer: Outbound) -> None:
+    if answer.code != OK:
+        status = answer.metadata.get("status", "")
+        raise refused(answer.metadata.get("error"), int(status) if status.isdecimal() else 500)
+
+
+def _status(failure: grpc.RpcError) -> str:
+    code = getattr(failure, "code", None)
+    return str(code().name) if callable(code) else type(failure).__name__

@@ -86,6 +86,12 @@ def scene(request: pytest.FixtureRequest, two: tuple[TestNode, TestNode]) -> Ite
     return Scene(request.param, *two)
 
 
+@pytest.fixture
+def dataset_scene(two: tuple[TestNode, TestNode]) -> Scene:
+    """A scene of one kind, for what all kinds share line by line."""
+    return Scene(Kind.DATASET, *two)
+
+
 def test_an_application_is_pending_at_both_ends(scene: Scene) -> None:
     """8.2.1-b, 8.3.3-a, 8.7.1.3-a, 8.7.2.2-a: both ends share the id, and know who asked whom for what."""
     audit_id = scene.apply(time_limit=scene.a.clock.now + DAY_MS, times_limit=3)
@@ -111,8 +117,9 @@ def test_an_approval_reaches_the_applicant_with_its_permit(scene: Scene) -> None
     assert permits[0]["resource_level"] == (2 if scene.kind is Kind.PROJECT else 3)
 
 
-def test_more_than_was_asked_for_is_not_granted(scene: Scene) -> None:
+def test_more_than_was_asked_for_is_not_granted(dataset_scene: Scene) -> None:
     """9.2-b-1: a longer period or more uses are refused and nothing is decided by it."""
+    scene = dataset_scene
     until = scene.a.clock.now + DAY_MS
     audit_id = scene.apply(time_limit=until, times_limit=3)
     longer = scene.decide(audit_id, time_limit=until + 1)
@@ -122,8 +129,9 @@ def test_more_than_was_asked_for_is_not_granted(scene: Scene) -> None:
     assert scene.statuses(audit_id) == ["APPLIED", "APPLIED"]
 
 
-def test_a_period_in_the_past_is_refused_at_both_doors(scene: Scene) -> None:
+def test_a_period_in_the_past_is_refused_at_both_doors(dataset_scene: Scene) -> None:
     """9.2-b-2: nothing is applied for that is over already."""
+    scene = dataset_scene
     wanted = {"contract_id": scene.contract_id, f"{scene.kind.lower()}_id": scene.resource_id}
     refused = scene.a.own(scene.op("Apply"), **wanted, time_limit=scene.a.clock.now)
     assert (refused.error, refused.data["pointer"]) == ("EXPIRY_INVALID", "/time_limit")
@@ -199,8 +207,9 @@ def test_the_approver_revokes_and_the_applicant_gives_back(scene: Scene) -> None
     assert state == {"audit_id": revoked, "status": "TERMINATED", "end_reason": "REVOKED"}
 
 
-def test_a_revocation_holds_while_the_partner_is_away(scene: Scene) -> None:
+def test_a_revocation_holds_while_the_partner_is_away(dataset_scene: Scene) -> None:
     """9.2-b-3: it counts here at once, and the partner is told when it is back."""
+    scene = dataset_scene
     audit_id = scene.apply()
     scene.decide(audit_id)
     scene.a.network.down.add("node-a.test")
@@ -216,10 +225,20 @@ def test_a_revocation_holds_while_the_partner_is_away(scene: Scene) -> None:
     assert scene.statuses(audit_id) == ["TERMINATED", "TERMINATED"]
 
 
-@pytest.mark.parametrize("how", ["asked", "polled", "retried"])
 @pytest.mark.parametrize("decision", ["APPROVED", "REJECTED"])
-def test_a_lost_confirmation_is_made_good(scene: Scene, decision: str, how: str) -> None:
-    """8.3.3-c, 8.7.1.3-e, 8.7.2.2-c: by asking, by asking in the background, or by the approver's retry."""
+def test_a_lost_confirmation_is_found_out_by_asking(scene: Scene, decision: str) -> None:
+    """8.3.3-c, 8.7.1.3-e, 8.7.2.2-c: the operator's query asks the partner and adopts decision and permit."""
+    _lose_and_find(scene, decision, "asked")
+
+
+@pytest.mark.parametrize("how", ["polled", "retried"])
+@pytest.mark.parametrize("decision", ["APPROVED", "REJECTED"])
+def test_a_lost_confirmation_is_made_good_in_the_background(dataset_scene: Scene, decision: str, how: str) -> None:
+    """8.7.1.3-e: the applicant asks by itself after a while, and the approver tries again."""
+    _lose_and_find(dataset_scene, decision, how)
+
+
+def _lose_and_find(scene: Scene, decision: str, how: str) -> None:
     audit_id = scene.apply()
     scene.a.network.down.add("node-a.test")
     assert scene.decide(audit_id, decision).data["delivery"] == "PENDING"
@@ -242,8 +261,9 @@ def test_a_lost_confirmation_is_made_good(scene: Scene, decision: str, how: str)
     assert scene.statuses(audit_id) == [decision, decision]
 
 
-def test_an_application_waits_for_an_absent_partner(scene: Scene) -> None:
+def test_an_application_waits_for_an_absent_partner(dataset_scene: Scene) -> None:
     """8.7.1.3-a: it is recorded, told later, and cannot be withdrawn before the partner is reached."""
+    scene = dataset_scene
     scene.a.network.down.add("node-b.test")
     wanted = {"contract_id": scene.contract_id, f"{scene.kind.lower()}_id": scene.resource_id}
     reply = scene.a.own(scene.op("Apply"), **wanted)
@@ -257,8 +277,9 @@ def test_an_application_waits_for_an_absent_partner(scene: Scene) -> None:
     assert scene.statuses(audit_id) == ["APPLIED", "APPLIED"]
 
 
-def test_an_application_whose_answer_was_lost_is_one_application(scene: Scene) -> None:
+def test_an_application_whose_answer_was_lost_is_one_application(dataset_scene: Scene) -> None:
     """8.3.3-a: the repeated message is answered as before and does not make a second approval."""
+    scene = dataset_scene
     scene.a.network.answers_lost.add("node-b.test")
     wanted = {"contract_id": scene.contract_id, f"{scene.kind.lower()}_id": scene.resource_id}
     audit_id = scene.a.own(scene.op("Apply"), **wanted).data["audit_id"]
@@ -269,8 +290,9 @@ def test_an_application_whose_answer_was_lost_is_one_application(scene: Scene) -
     assert [record["audit_id"] for record in records["records"]] == [audit_id]
 
 
-def test_a_withdrawal_whose_answer_was_lost_is_found_out(scene: Scene) -> None:
+def test_a_withdrawal_whose_answer_was_lost_is_found_out(dataset_scene: Scene) -> None:
     """8.7.1.3-b: trying again ends the application here too."""
+    scene = dataset_scene
     audit_id = scene.apply()
     scene.a.network.answers_lost.add("node-b.test")
     assert scene.a.own(scene.op("Cancel"), audit_id=audit_id).error == "PARTNER_UNREACHABLE"
@@ -280,8 +302,9 @@ def test_a_withdrawal_whose_answer_was_lost_is_found_out(scene: Scene) -> None:
     assert scene.statuses(audit_id) == ["TERMINATED", "TERMINATED"]
 
 
-def test_an_application_that_was_kept_but_not_sent_is_sent_later(scene: Scene) -> None:
+def test_an_application_that_was_kept_but_not_sent_is_sent_later(dataset_scene: Scene) -> None:
     """9.2-e-5: a node that stopped between keeping and sending its application makes up for it when it asks."""
+    scene = dataset_scene
     scene.a.network.down.add("node-b.test")
     wanted = {"contract_id": scene.contract_id, f"{scene.kind.lower()}_id": scene.resource_id}
     audit_id = scene.a.own(scene.op("Apply"), **wanted).data["audit_id"]
@@ -325,8 +348,9 @@ def test_approvals_end_with_their_contract(scene: Scene) -> None:
     assert again.error == "CONTRACT_NOT_ACTIVE"
 
 
-def test_an_approval_ends_with_its_period(scene: Scene) -> None:
+def test_an_approval_ends_with_its_period(dataset_scene: Scene) -> None:
     """9.2-b-2: after the last millisecond of the period both ends know that it is over."""
+    scene = dataset_scene
     audit_id = scene.apply(time_limit=scene.a.clock.now + 1000)
     scene.decide(audit_id)
     scene.a.clock.advance(1)
@@ -337,8 +361,9 @@ def test_an_approval_ends_with_its_period(scene: Scene) -> None:
     assert scene.b.own(scene.op("Terminate"), audit_id=audit_id).error == "AUDIT_NOT_APPROVED"
 
 
-def test_a_permit_for_something_else_is_not_taken(scene: Scene) -> None:
+def test_a_permit_for_something_else_is_not_taken(dataset_scene: Scene) -> None:
     """8.7.1.3-d: a confirmation whose permit names another resource or node changes nothing."""
+    scene = dataset_scene
     audit_id = scene.apply()
     scene.a.network.down.add("node-a.test")
     scene.decide(audit_id)

@@ -60,7 +60,7 @@ RESULTS = st.builds(
     st.lists(NAMES, max_size=2).map(tuple),
 )
 
-SECRET = "s3cret-operator-token"  # noqa: S105
+SECRET = "s3cret-operator-token"
 EXCHANGE = Exchange(
     "s/1",
     "s",

@@ -131,7 +131,9 @@ def test_a_refusal_counts_only_beside_an_accepted_twin() -> None:
 
 def test_a_refusal_for_another_reason_is_a_finding_of_its_own() -> None:
     """Rejecting for the wrong reason is not rejecting for the right one."""
-    result = one(lambda story: expect.refused(story, "bad", "CODE", "CONTRACT_NOT_PENDING", twin="good"), OK, REFUSED)[0]
+    result = one(lambda story: expect.refused(story, "bad", "CODE", "CONTRACT_NOT_PENDING", twin="good"), OK, REFUSED)[
+        0
+    ]
     assert [found.code for found in result.findings] == [expect.WRONG_REFUSAL]
 
 
@@ -183,7 +185,14 @@ def test_judging_twice_gives_the_same() -> None:
 
 @pytest.mark.parametrize(
     ("pointer", "expected"),
-    [("", {"a": [1, {"b/c": 2}]}), ("/a/0", 1), ("/a/1/b~1c", 2), ("/a/9", MISSING), ("/x/y", MISSING), ("/a/b", MISSING)],
+    [
+        ("", {"a": [1, {"b/c": 2}]}),
+        ("/a/0", 1),
+        ("/a/1/b~1c", 2),
+        ("/a/9", MISSING),
+        ("/x/y", MISSING),
+        ("/a/b", MISSING),
+    ],
 )
 def test_a_pointer_never_raises(pointer: str, expected: Any) -> None:
     """A place that is not there is MISSING, so a check cannot break on what a target leaves out."""

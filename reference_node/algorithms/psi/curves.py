@@ -226,10 +226,10 @@ class Sm2(Curve):
 
 @cache
 def sm2_kernel() -> ModuleType | None:
-    """Return the compiled kernel, or None where numba is not installed."""
+    """Return the compiled kernel, or None where numba is not installed or finds no folder to keep compiled code in."""
     try:
         from reference_node.algorithms.psi import sm2_kernel as kernel
-    except ImportError:
+    except (ImportError, RuntimeError):
         return None
     return kernel
 

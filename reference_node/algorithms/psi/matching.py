@@ -50,7 +50,7 @@ def distinct(values: bytes, size: int) -> tuple[Indices, Indices]:
 
 
 def secret_order(count: int) -> Indices:
-    """Return a permutation drawn from a generator that is keyed by the operating system's.
+    """Return a permutation drawn from the operating system's generator.
 
     Sorting by 128 random bits gives every order the same chance, but for ties, whose chance is under 2^-64 up to 2^32
     values.

@@ -5,7 +5,8 @@ items by position; only a result party receives double masks of its own items, a
 run side by side (own items out, the other's items in and back, own double masks in), so no order of arrival can block
 both sides; a window bounds how far sending runs ahead of what comes back, so that the channel's memory stays bounded.
 
-The caller brings digests in secret order and gets one truth value for each.
+The caller brings digests in secret order and gets one truth value for each. After a failure an activity may still wait
+in the channel: whoever owns the channel closes it, or ends the process.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PYTHON ?= python3
 STAMP  := $(VENV)/.installed
 
-.PHONY: certify test lint types bench trace clean
+.PHONY: certify test lint bench trace proto clean
 
 certify: $(STAMP)
 	$(BIN)/hutong certify --demo --out reports/latest
@@ -24,6 +24,9 @@ bench: $(STAMP)
 
 trace: $(STAMP)
 	$(BIN)/hutong trace --check
+
+proto: $(STAMP)
+	$(BIN)/python -m reference_node.proto.generate
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1; }

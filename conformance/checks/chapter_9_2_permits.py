@@ -78,14 +78,14 @@ def a_permit_opens_nothing_for_another_node(story: Story) -> Iterator[Finding]:
 
 @check("9.2-b-1", "permit_bounds", "PERMIT_LONGER_THAN_ASKED")
 def no_longer_period_is_granted_than_applied_for(story: Story) -> Iterator[Finding]:
-    """A decision for a longer period than was applied for is refused, and the application is still pending."""
+    """A decision for a longer period than was applied for is refused; a shorter one can still be made."""
     code = "PERMIT_LONGER_THAN_ASKED"
     yield from expect.refused(story, "approve-longer", code, "EXPIRY_INVALID", "REQUEST_INVALID", twin="approve")
 
 
 @check("9.2-b-1", "permit_bounds", "PERMIT_MORE_THAN_ASKED")
 def no_more_uses_are_granted_than_applied_for(story: Story) -> Iterator[Finding]:
-    """A decision for more uses than were applied for is refused, and the application is still pending."""
+    """A decision for more uses than were applied for is refused; one for fewer can still be made."""
     code = "PERMIT_MORE_THAN_ASKED"
     yield from expect.refused(story, "approve-more", code, "REQUEST_INVALID", "EXPIRY_INVALID", twin="approve")
 

@@ -111,7 +111,6 @@ def test_permit_bounds(world: World) -> None:
     world.own("approve-longer", "ownDatasetAuditConfirm", longer, breaks="longer than was applied for")
     more = {**yes, "times_limit": 6}
     world.own("approve-more", "ownDatasetAuditConfirm", more, breaks="more uses than were applied for")
-    world.call("still-pending", partner, "datasetAuditQuery", asked["first"])
     world.fact("shorter", until - HOUR_MS)
     less = {**yes, "time_limit": until - HOUR_MS, "times_limit": 2}
     needed(world.own("approve", "ownDatasetAuditConfirm", less))

@@ -59,20 +59,12 @@ def test_contract_decision_undelivered(world: World) -> None:
     world.call("query", partner, "contractQuery", ref(partner))
     before = world.now_ms()
     world.answers(partner, "contractConfirm", lambda _sent: Reply())
-    found = world.eventually(
-        lambda: next(
-            (
-                row.id
-                for row in world.transcript().exchanges
-                if row.operation == "contractConfirm"
-                and row.at_ms >= before
-                and row.answer
-                and row.answer.status == 200
-            ),
-            None,
-        )
-    )
-    world.fact(f"{LABEL}told-again", found)
+    world.fact(f"{LABEL}told-again", world.eventually(lambda: _confirmed_since(world, before)))
+
+
+def _confirmed_since(world: World, moment: int) -> str | None:
+    rows = [row for row in world.transcript().exchanges if row.operation == "contractConfirm" and row.at_ms >= moment]
+    return next((row.id for row in rows if row.answer is not None and row.answer.status == 200), None)
 
 
 @scenario()

@@ -85,7 +85,7 @@ def decide(node: Node, session: Session, body: Mapping[str, Any]) -> dict[str, A
         "expired_time": row.expired_time,
     }
     if node.faults.on("confirm-tells-other-period"):
-        message["expired_time"] = row.expired_time - 1
+        message["expired_time"] = row.expired_time + 1
     if row.status == Status.APPROVED:
         return _told(node, session, row, "contractConfirm", message, silent="confirm-not-sent")
     if node.faults.on("rejection-not-kept"):

@@ -17,7 +17,7 @@ SPECS = Path(__file__).resolve().parents[2] / "specs"
 DOCUMENTS = {path.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (SPECS / "openapi").glob("*.yaml")}
 PROTOCOLS = ("node", "project", "flow", "job", "task", "component", "dataset", "model", "channel")
 BASE = "https://specs.invalid/"
-AUTHS = {"none", "presented", "known", "contract", "operator"}
+AUTHS = {"none", "presented", "known", "contract", "operator", "session"}
 # The public interop API asks these two by POST although they change nothing.
 POSTED_READS = {"jobStatusAll", "taskPoll"}
 # Words that end the path of an operation that changes nothing.

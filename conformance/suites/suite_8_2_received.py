@@ -67,6 +67,10 @@ def test_project_received_declined(world: World) -> None:
 def test_project_received_updates(world: World) -> None:
     """The owner changes a project that the target takes part in; others try the same (8.2.3-b)."""
     partner, stranger = world.signed_partner(), world.signed_partner("stranger")
+    asked = drafts.project_application(world, partner, "prj-open")
+    world.call("apply-open", partner, "projectAuditApply", asked).at("")
+    early = {"contract_id": partner.contract_id, "project_id": asked["project_id"], "name": "尚未获批"}
+    world.call("change-unapproved", partner, "projectUpdate", early, breaks="the project is not approved")
     project_id, _ = drafts.joined_project(world, partner, "prj-kept")
     own = {"project_id": project_id}
     key = {"contract_id": partner.contract_id, "project_id": project_id}
@@ -82,10 +86,6 @@ def test_project_received_updates(world: World) -> None:
     foreign = {"contract_id": stranger.contract_id, "project_id": project_id, "name": "改写"}
     world.call("change-by-stranger", stranger, "projectUpdate", foreign, breaks="the caller has no part in it")
     world.own("held-after-stranger", "ownProjectQuery", own)
-    asked = drafts.project_application(world, partner, "prj-open")
-    world.call("apply-open", partner, "projectAuditApply", asked).at("")
-    early = {"contract_id": partner.contract_id, "project_id": asked["project_id"], "name": "尚未获批"}
-    world.call("change-unapproved", partner, "projectUpdate", early, breaks="the project is not approved")
 
 
 @scenario()

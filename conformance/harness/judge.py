@@ -49,21 +49,27 @@ def _one(check: Check, story: Story) -> tuple[Verdict, tuple[Finding, ...], str]
     stop = story.transcript.stop
     if stop is not None and stop.kind is StopKind.BLAME:
         return Verdict.ERROR, (), stop.message
+    found: list[Finding] = []
     try:
-        findings = tuple(check.judge(story))
+        for finding in check.judge(story):
+            found.append(finding)  # noqa: PERF402  what was found before the story broke off counts
     except Untold as exc:
+        if found:
+            return Verdict.FAIL, tuple(found), ""
         if stop is None:
             return Verdict.ERROR, (), f"the scenario ended well but never took the step {exc}"
         where = f" at {stop.step}" if stop.step else ""
         return _STOPPED[stop.kind], (), f"{stop.kind.value}{where}: {stop.message}"
     except NoTwin as exc:
+        if found:
+            return Verdict.FAIL, tuple(found), ""
         return Verdict.NOT_TESTABLE, (), f"the positive twin {exc} was refused, so the refusal proves nothing"
     except Exception as exc:  # noqa: BLE001  a check that breaks must void the run, whatever breaks it
         return Verdict.ERROR, (), _broken(exc)
-    foreign = {found.code for found in findings} - {*check.codes, expect.WRONG_REFUSAL}
+    foreign = {finding.code for finding in found} - {*check.codes, expect.WRONG_REFUSAL}
     if foreign:
         return Verdict.ERROR, (), f"the check emitted findings that it does not name: {', '.join(sorted(foreign))}"
-    return (Verdict.FAIL if findings else Verdict.PASS), findings, ""
+    return (Verdict.FAIL if found else Verdict.PASS), tuple(found), ""
 
 
 def _result(

@@ -105,6 +105,16 @@ def test_a_step_that_was_never_taken_in_a_whole_scenario_is_our_error() -> None:
     assert one(lambda story: expect.accepted(story, "never", "CODE"), OK)[0].verdict is Verdict.ERROR
 
 
+def test_what_was_found_before_a_story_broke_off_counts() -> None:
+    """A finding is not lost because a later step of the same check was never taken."""
+
+    def check(story: Story) -> Iterator[Finding]:
+        yield from expect.shows(story, "good", "/status", "X", "CODE")
+        yield from expect.accepted(story, "never", "CODE")
+
+    assert one(check, OK)[0].verdict is Verdict.FAIL
+
+
 def test_a_check_that_breaks_is_our_error() -> None:
     """An exception in a check voids the run instead of blaming the target."""
 

@@ -20,6 +20,11 @@ from reference_node.faults import Faults
 from reference_node.identity import Identity
 from reference_node.interfaces import HANDLERS, channel, router
 from reference_node.node import Node
+from reference_node.runtime.catalogue import Catalogue, builtins
+from reference_node.runtime.contract import Runner
+from reference_node.runtime.idle import IdleRunner
+from reference_node.runtime.logs import Journal
+from reference_node.schedule.driver import JobDriver
 from reference_node.services import CHORES, CONTRACT_ENDED
 from reference_node.store import Store
 from reference_node.store.base import MEMORY
@@ -39,6 +44,8 @@ def create_app(
     outbound: Outbound | None = None,
     identity: Identity | None = None,
     faults: Faults | None = None,
+    runner: Runner | None = None,
+    catalogue: Catalogue | None = None,
 ) -> flask.Flask:
     """Build a node, which `node_of` returns; what is not given is the real thing: clock, sockets, keys on disk."""
     log.configure()
@@ -66,6 +73,10 @@ def create_app(
         sessions=data_plane(node_id, config, store, clock, outbound, identity),
         chores=CHORES,
         contract_ended=CONTRACT_ENDED,
+        runner=runner or IdleRunner(),
+        journal=Journal(config.data),
+        catalogue=builtins() if catalogue is None else catalogue,
+        driver=JobDriver(),
         listening=f"http://{config.host}:{config.port}",
     )
     app.extensions[EXTENSION] = node

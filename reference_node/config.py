@@ -116,6 +116,12 @@ class Config:
     channel_patience_seconds: float = _key("channel", 60.0, _number(0.1, 86_400, whole=False), "patience_seconds")
     channel_timeout_seconds: float = _key("channel", 30.0, _number(0.1, 3600, whole=False), "timeout_seconds")
     receive_seconds: float = _key("channel", 2.0, _number(0, 60, whole=False))
+    job_approval: str = _key("job", "flow", _one_of("flow", "required", "none"), "approval")
+    job_seconds: int = _key("job", 86_400, _number(1, 365 * 86_400), "timeout_seconds")
+    order_seconds: int = _key("job", 60, _number(1, 86_400), "patience_seconds")
+    task_poll_seconds: int = _key("job", 5, _number(1, 86_400), "poll_seconds")
+    task_slots: int = _key("job", 16, _number(1, 1024), "slots")
+    session_linger_seconds: int = _key("job", 60, _number(0, 86_400))
     faults: tuple[str, ...] = _key("faults", (), _names, "active")
 
 

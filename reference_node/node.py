@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
 import structlog
 from sqlalchemy.orm import Session
@@ -12,6 +14,9 @@ from reference_node.clock import Clock
 from reference_node.config import Config
 from reference_node.faults import Faults
 from reference_node.identity import Identity
+from reference_node.runtime.catalogue import Catalogue
+from reference_node.runtime.contract import Runner
+from reference_node.runtime.logs import Journal
 from reference_node.store import Store
 from reference_node.store.contracts import ContractRow
 from reference_node.transport.outbox import Outbox
@@ -19,6 +24,19 @@ from reference_node.transport.partner import Partner
 from reference_node.transport.sessions import Sessions
 
 log = structlog.get_logger("reference_node")
+
+
+class Driver(Protocol):
+    """What carries jobs and tasks on."""
+
+    def kick(self, node: Node) -> None:
+        """Look at the jobs, soon or now: something has changed."""
+
+    def drive(self, node: Node) -> None:
+        """Carry out everything about jobs that is due."""
+
+    def close(self) -> None:
+        """Stop whatever runs of its own."""
 
 
 @dataclass(slots=True)
@@ -40,7 +58,16 @@ class Node:
     sessions: Sessions
     chores: Sequence[Callable[[Node], None]]
     contract_ended: Sequence[Callable[[Node, Session, ContractRow], None]]
+    runner: Runner
+    journal: Journal
+    catalogue: Catalogue
+    driver: Driver
     listening: str = field(default="http://127.0.0.1")
+
+    @property
+    def work_folder(self) -> Path:
+        """Where the files of tasks lie."""
+        return self.journal.folder
 
     def now(self) -> int:
         """Return the time in Unix milliseconds."""
@@ -55,6 +82,9 @@ class Node:
                 log.exception("chore failed", chore=chore.__name__, node_id=self.node_id)
 
     def close(self) -> None:
-        """End the sessions of the data plane and let go of the database."""
+        """End what runs and the sessions of the data plane, and let go of the database."""
+        self.driver.close()
+        self.runner.close()
         self.sessions.close_all()
         self.store.close()
+        self.journal.close()

@@ -1,4 +1,4 @@
-"""One approval machine for projects, flows, datasets and models (8.2.1, 8.3.3, 8.7.1.3, 8.7.1.4, 8.7.2.2).
+"""One approval machine for projects, flows, datasets, models and jobs (8.2.1, 8.3.3, 8.7.1.3, 8.7.1.4, 8.7.2.2).
 
 The applicant asks, the approver decides; both ends keep the standing of the approval and move it by the same functions:
 
@@ -29,6 +29,7 @@ class Kind(StrEnum):
     FLOW = "FLOW"
     DATASET = "DATASET"
     MODEL = "MODEL"
+    JOB = "JOB"
 
 
 class Decision(StrEnum):

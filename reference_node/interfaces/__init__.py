@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import ModuleType
 
-from reference_node.interfaces import component, dataset, flow, model, node, project
+from reference_node.interfaces import component, dataset, flow, job, model, node, project, task
 
 HANDLERS: Mapping[str, ModuleType] = {
     "node": node,
     "project": project,
     "flow": flow,
+    "job": job,
+    "task": task,
     "component": component,
     "dataset": dataset,
     "model": model,

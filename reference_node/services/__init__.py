@@ -14,8 +14,9 @@ from collections.abc import Callable
 from sqlalchemy.orm import Session
 
 from reference_node.node import Node
+from reference_node.schedule import driver
 from reference_node.security import guards
-from reference_node.services import own_approvals, own_contracts
+from reference_node.services import jobs, own_approvals, own_contracts
 from reference_node.services.subjects import poll_approvals
 from reference_node.store.contracts import ContractRow
 
@@ -31,6 +32,11 @@ def relay(node: Node) -> None:
     node.sessions.pump()
 
 
+def drive_jobs(node: Node) -> None:
+    """Carry out what is due of jobs and tasks."""
+    driver.pump(node)
+
+
 CHORES: tuple[Callable[[Node], None], ...] = (
     own_contracts.expire,
     own_approvals.expire,
@@ -39,6 +45,10 @@ CHORES: tuple[Callable[[Node], None], ...] = (
     poll_approvals,
     guards.prune,
     relay,
+    drive_jobs,
 )
 
-CONTRACT_ENDED: tuple[Callable[[Node, Session, ContractRow], None], ...] = (own_approvals.end_with_contract,)
+CONTRACT_ENDED: tuple[Callable[[Node, Session, ContractRow], None], ...] = (
+    own_approvals.end_with_contract,
+    jobs.end_with_contract,
+)

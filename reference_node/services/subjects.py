@@ -1,4 +1,4 @@
-"""The four kinds of approval, gathered: what the operations and the chores of all kinds run over."""
+"""The five kinds of approval, gathered: what the operations and the chores of all kinds run over."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from reference_node.services import own_approvals
 from reference_node.services.approvals import Subject
 from reference_node.services.flows import FlowSubject
 from reference_node.services.grants import DatasetSubject
+from reference_node.services.job_approvals import JobSubject
 from reference_node.services.models import ModelSubject
 from reference_node.services.projects import ProjectSubject
 
@@ -18,6 +19,7 @@ SUBJECTS: Mapping[Kind, Subject] = {
     Kind.FLOW: FlowSubject(),
     Kind.DATASET: DatasetSubject(),
     Kind.MODEL: ModelSubject(),
+    Kind.JOB: JobSubject(),
 }
 
 

@@ -1,0 +1,156 @@
+"""Parts of this node handed to the runtime, and how they have ended (5.3-c, 8.5.1, 8.5.4-a).
+
+Guarantees: of the parts that may run, those of higher priority begin first; a part is written as running before its
+component begins, so that after a crash of the node it is found, and ended as NODE_RESTARTED, and not run twice.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from reference_node.domain import plan
+from reference_node.domain.job import JobStatus
+from reference_node.domain.task import Cause, Standing, TaskStatus
+from reference_node.node import Node
+from reference_node.runtime.contract import Exit, Key, LaunchFailed, Work
+from reference_node.schedule import local, material, progress
+from reference_node.schedule.common import defect
+from reference_node.store.jobs import JobRow, PartRow, TaskRow, find_job, find_task, gather
+
+
+def launch(node: Node) -> bool:
+    """Begin what may run while there is room; return whether anything began."""
+    began = False
+    while _launch_next(node):
+        began = True
+    return began
+
+
+def _launch_next(node: Node) -> bool:
+    with node.store.begin() as session:
+        running = session.scalars(_own(node, TaskStatus.RUNNING)).all()
+        if len(running) >= node.config.task_slots:
+            return False
+        part = session.scalar(_own(node, TaskStatus.READY).limit(1))
+        if part is None:
+            return False
+        task, job = _owners(session, part)
+        if job.status != JobStatus.RUNNING:  # ended meanwhile
+            local.stop(node, session, job, task, Cause.STOPPED)
+            gather(session, task, node.now())
+            return True
+        if not defect(node, "task-never-runs"):
+            _advance(node, session, part, Standing(TaskStatus.RUNNING, part.attempt))
+        try:
+            work = material.work(node, session, job, task, part)
+        except LaunchFailed as failure:
+            _fail(node, session, part, str(failure))
+            return True
+        open_session(node, job)
+    try:
+        node.runner.start(work)
+        _note(node, work, "INFO", f"{work.me} started, attempt {work.key.attempt}")
+    except LaunchFailed as failure:
+        with node.store.begin() as session:
+            found = session.get(PartRow, part.seq)
+            if found is not None:
+                _fail(node, session, found, str(failure))
+    return True
+
+
+def open_session(node: Node, job: JobRow) -> None:
+    """Open the session of a job on the data plane, so that components reach each other; again is no error."""
+    parties = {item.name: item.node_id for item in plan.parties(job.config)}
+    addresses = {
+        item.node_id: address
+        for item in plan.parties(job.config)
+        if (address := plan.merged(job.config["job_params"], item.role, item.index).get("address"))
+    }
+    node.sessions.open(
+        material.session_id(job), job.session_token, parties, addresses, component_token=job.component_token
+    )
+
+
+def reap(node: Node) -> bool:
+    """Take in which components have ended; return whether any has."""
+    exits = node.runner.exits()
+    for item in exits:
+        with node.store.begin() as session:
+            _ended(node, session, item)
+    return bool(exits)
+
+
+def _ended(node: Node, session: Session, item: Exit) -> None:
+    part = _part(session, node, item.key)
+    if part is None or part.attempt != item.key.attempt:
+        return
+    status = TaskStatus.SUCCESS if item.cause is None else TaskStatus.FAILED
+    words = "succeeded" if item.cause is None else f"failed: {item.cause.lower()} {item.detail or ''}".strip()
+    node.journal.write(
+        part.task_id, "INFO" if item.cause is None else "ERROR", f"{part.party.name} {words}", node.now()
+    )
+    if local.move(session, part, Standing(status, part.attempt, item.cause), item.detail, item.files):
+        if item.summary is not None and status is TaskStatus.SUCCESS:
+            task, _ = _owners(session, part)
+            task.outputs = [*task.outputs, {"output_type": "report", "output_content": dict(item.summary)}]
+        changed(node, session, part)
+    elif status is TaskStatus.SUCCESS and part.status == TaskStatus.SUCCESS:  # the callback came before the exit
+        part.files = dict(item.files)
+
+
+def lost(node: Node) -> bool:
+    """End the parts that were running when the node last stopped; return whether there were any."""
+    found = False
+    with node.store.begin() as session:
+        for part in session.scalars(_own(node, TaskStatus.RUNNING)).all():
+            if not node.runner.alive(Key(part.task_id, part.role, part.attempt)):
+                found = True
+                node.journal.write(part.task_id, "ERROR", f"{part.party.name} was lost with its node", node.now())
+                _advance(node, session, part, Standing(TaskStatus.FAILED, part.attempt, Cause.NODE_RESTARTED))
+    return found
+
+
+def changed(node: Node, session: Session, part: PartRow) -> None:
+    """Tell of a part of this node that has come further, and do what follows."""
+    task, job = _owners(session, part)
+    gather(session, task, node.now())
+    local.report(node, session, job, task, part)
+    progress.advance(node, session, job)
+
+
+def _advance(node: Node, session: Session, part: PartRow, to: Standing) -> None:
+    if local.move(session, part, to):
+        changed(node, session, part)
+
+
+def _fail(node: Node, session: Session, part: PartRow, why: str) -> None:
+    node.journal.write(part.task_id, "ERROR", f"{part.party.name} not launched: {why}", node.now())
+    if local.move(session, part, Standing(TaskStatus.FAILED, part.attempt, Cause.NOT_LAUNCHED), why[:512]):
+        changed(node, session, part)
+
+
+def _note(node: Node, work: Work, level: str, words: str) -> None:
+    node.journal.write(work.key.task_id, level, words, node.now())
+
+
+def _own(node: Node, status: TaskStatus) -> Select[PartRow]:
+    """Select this node's parts in a state, the most urgent first."""
+    found = select(PartRow).join(TaskRow, TaskRow.task_id == PartRow.task_id)
+    found = found.where(PartRow.node_id == node.node_id, PartRow.status == status.value)
+    if defect(node, "priority-ignored"):
+        return found.order_by(PartRow.seq)
+    return found.order_by(TaskRow.priority.desc(), PartRow.seq)
+
+
+def _part(session: Session, node: Node, key: Key) -> PartRow | None:
+    mine = (PartRow.task_id == key.task_id, PartRow.node_id == node.node_id, PartRow.role == key.role)
+    return session.scalar(select(PartRow).where(*mine))
+
+
+def _owners(session: Session, part: PartRow) -> tuple[TaskRow, JobRow]:
+    task = find_task(session, part.task_id)
+    job = None if task is None else find_job(session, task.job_id)
+    if task is None or job is None:
+        raise AssertionError("a part belongs to a task and a task to a job")
+    return task, job

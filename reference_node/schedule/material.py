@@ -1,0 +1,178 @@
+"""What a component is run with: its self-description, its parameters, its files (8.4.1-a, 8.5.1).
+
+Input `table` of a component is a dataset of this node that the party's parameters name under `input`, as in
+`{"psi_0": {"id": "uscc", "input": {"table": "ds-meter"}}}`; null says that this party has none. Input
+`psi_0.joined` is a file that an earlier task of this very party has put out.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from reference_node.domain import plan
+from reference_node.node import Node
+from reference_node.runtime.contract import Key, LaunchFailed, Work
+from reference_node.store.contracts import ContractRow, OwnNodeRow
+from reference_node.store.jobs import JobRow, PartRow, TaskRow, current_tasks, parts_of
+from reference_node.store.resources import ComponentRow, DatasetRow
+
+INPUT = "input"
+_SUFFIX = {"csv": ".csv", "parquet": ".parquet", "json": ".json"}
+Described = Mapping[str, Any]
+
+
+def component_row(session: Session, part: Described) -> ComponentRow | None:
+    """Return the registered component that a DAG names."""
+    wanted = (ComponentRow.code == part["componentName"], ComponentRow.version == part["version"])
+    return session.scalar(select(ComponentRow).where(*wanted))
+
+
+def description(node: Node, session: Session, part: Described) -> Described | None:
+    """Return the self-description of a component that a DAG names, None where this node does not know it."""
+    builtin = node.catalogue.get((part["componentName"], part["version"]))
+    if builtin is not None:
+        found = builtin.description
+    else:
+        row = component_row(session, part)
+        if row is None:
+            return None
+        found = row.info
+    return found if found["provider"] == part["provider"] else None
+
+
+def parameters(
+    job: JobRow, task: TaskRow | None, party: plan.Party, name: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a party's parameters of a component, and apart from them which datasets its inputs are."""
+    further = [] if task is None else [task.task_params]
+    found = plan.task_params(job.config, further, party, name)
+    given = found.pop(INPUT, {})
+    return found, dict(given) if isinstance(given, Mapping) else {}
+
+
+def ports(part: Described, described: Described | None, side: str = INPUT) -> dict[str, str]:
+    """Return the component's port by the key in the DAG; ports are matched by name, else by position."""
+    declared = [] if described is None else [port["name"] for port in described[f"{side}Data"]]
+    keys = [port["key"] for port in part[side]]
+    return {
+        key: key if key in declared or position >= len(declared) else declared[position]
+        for position, key in enumerate(keys)
+    }
+
+
+def work(node: Node, session: Session, job: JobRow, task: TaskRow, part: PartRow) -> Work:
+    """Put together what one attempt of this node's part is run with; raise LaunchFailed."""
+    wanted = plan.component(job.dag, task.task_name)
+    described = description(node, session, wanted)
+    row = component_row(session, wanted)
+    if described is None:
+        raise LaunchFailed(f"this node has no component {wanted['componentName']} {wanted['version']}")
+    if row is not None and row.info == described and row.address_type != "COMMAND":
+        raise LaunchFailed(f"components with an address of type {row.address_type} are not run here")
+    party = part.party
+    given, datasets = parameters(job, task, party, task.task_name)
+    taking_part = [item for item in plan.parties(job.config) if item.role in described.get("roleList", (item.role,))]
+    inputs = dict(_inputs(node, session, job, part, wanted, described, datasets))
+    folder = node.work_folder / task.task_id / f"{party.name}.{part.attempt}"
+    return Work(
+        key=Key(task.task_id, part.role, part.attempt),
+        job_id=job.job_id,
+        task_name=task.task_name,
+        me=party.name,
+        component=wanted,
+        description=described,
+        command=None if row is None or node.catalogue.get((row.code, row.version)) else row.address,
+        parameters=given,
+        inputs=inputs,
+        outputs={port["name"]: folder / (port["name"] + _suffix(port, inputs)) for port in described["outputData"]},
+        parties={item.name: item.node_id for item in taking_part},
+        institutions=_institutions(node, session, [item.node_id for item in taking_part]),
+        session_id=session_id(job),
+        token=job.component_token,
+        trace_id=secrets.token_hex(16),
+        folder=folder,
+        log=node.journal.path(task.task_id),
+        address=node.listening,
+        memory_mib=_memory(job, task, party),
+    )
+
+
+def session_id(job: JobRow) -> str:
+    """Return the id of a job's session on the data plane."""
+    return f"session_{job.job_id}"
+
+
+def dataset_path(node: Node, row: DatasetRow) -> Path | None:
+    """Return where a dataset lies, if it is a file; a relative one lies in the data folder."""
+    source = row.source or {}
+    if source.get("type") != "FILE":
+        return None
+    return (node.config.data or Path()) / str(source["location"])
+
+
+def _inputs(
+    node: Node,
+    session: Session,
+    job: JobRow,
+    part: PartRow,
+    wanted: Described,
+    described: Described,
+    datasets: Mapping[str, Any],
+) -> Iterator[tuple[str, Path]]:
+    tasks = current_tasks(session, job)
+    makers = {
+        f"{row['name']}.{port['key']}": (row, port["key"]) for row in job.dag["components"] for port in row["output"]
+    }
+    for key, port in ports(wanted, described).items():
+        if key in makers:
+            maker, output = makers[key]
+            made_by = ports(maker, description(node, session, maker), "output")
+            found = _made(session, tasks.get(maker["name"]), part, made_by[output])
+            if found is not None:
+                yield port, Path(found)
+        elif datasets.get(key) is not None:
+            row = session.scalar(select(DatasetRow).where(DatasetRow.dataset_id == datasets[key]))
+            path = None if row is None else dataset_path(node, row)
+            if path is None:
+                raise LaunchFailed(f"the dataset of input {key} is gone, or not a file")
+            yield port, path
+
+
+def _made(session: Session, task: TaskRow | None, part: PartRow, output: str) -> str | None:
+    """Return the file that the same party has put out, None where it was to have none."""
+    if task is None:
+        return None
+    for row in parts_of(session, task.task_id, part.node_id):
+        if row.role == part.role:
+            return row.files.get(output)
+    return None
+
+
+def _suffix(port: Described, inputs: Mapping[str, Path]) -> str:
+    """Return the suffix of an output: that of an input where the component can write it, so that types are kept."""
+    formats = port.get("dataFormat") or [""]
+    known = [path.suffix for path in inputs.values()]
+    allowed = [_SUFFIX.get(name, "") for name in formats]
+    return next((suffix for suffix in known if suffix in allowed), allowed[0])
+
+
+def _memory(job: JobRow, task: TaskRow, party: plan.Party) -> int | None:
+    """Return the bound of the address space in MiB: the task's, else the job's."""
+    found = (task.run_params or {}).get("memory_mib") or plan.merged(
+        job.config["job_params"], party.role, party.index
+    ).get("memory_mib")
+    return found if isinstance(found, int) and found > 0 else None
+
+
+def _institutions(node: Node, session: Session, nodes: list[str]) -> dict[str, str]:
+    own = session.get(OwnNodeRow, node.node_id)
+    found = {node.node_id: own.inst_id if own is not None else node.node_id}
+    for row in session.scalars(select(ContractRow).where(ContractRow.partner_node_id.in_(nodes))):
+        found[row.partner_node_id] = str(row.partner.get("inst_id", row.partner_node_id))
+    return {node_id: found.get(node_id, node_id) for node_id in nodes}

@@ -1,0 +1,169 @@
+"""Whether a job may run here: its DAG and configuration, its approval, its components, its data (8.4.1, 9.2-b).
+
+Guarantees: a DAG that cannot run, a component that this node does not have, a parameter or an input that is missing or
+wrong is refused with a pointer to its place; a partner's job runs only on a flow, or as a job, that this node has
+approved, with the very DAG that was approved, and only on data that the initiator may use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from reference_node.domain import Role, dag, params, plan
+from reference_node.domain.approval import Kind
+from reference_node.errors import Refusal
+from reference_node.node import Node
+from reference_node.schedule import material
+from reference_node.schedule.common import defect
+from reference_node.services.approvals import Body
+from reference_node.store.approvals import ApprovalRow, PermitRow, count_use, in_force
+from reference_node.store.jobs import JobRow
+from reference_node.store.resources import DatasetRow, FlowRow
+
+_PUBLIC = "PUBLIC"
+
+
+def check_plan(node: Node, body: Body) -> tuple[plan.Party, ...]:
+    """Refuse a DAG or a configuration by which nothing can run; return this node's parts in it."""
+    if not defect(node, "job-dag-unchecked"):
+        dag.check(body["dag"])
+    plan.parties(body["config"])
+    names = {part["name"] for part in body["dag"]["components"]}
+    given = body["config"]["task_params"]
+    for layer in (plan.COMMON, *plan.PartyRole):
+        for name in given.get(layer, {}):
+            unknown = name not in names and not (layer != plan.COMMON and name.isdecimal())
+            if unknown and not defect(node, "job-params-of-no-component-taken"):
+                raise Refusal("PARAMS_INVALID", pointer=f"/config/task_params/{layer}/{name}")
+    return plan.of_node(body["config"], node.node_id)
+
+
+def check_flow(session: Session, body: Body) -> FlowRow | None:
+    """Return the flow that an own job is made of; a settled one runs as it was settled (8.3.1-dag)."""
+    if "flow_id" not in body:
+        return None
+    flow = session.scalar(select(FlowRow).where(FlowRow.flow_id == body["flow_id"]))
+    if flow is None:
+        raise Refusal("RESOURCE_NOT_FOUND", pointer="/flow_id")
+    if flow.dag != body["dag"] and flow.settled:
+        raise Refusal("DAG_FROZEN", pointer="/dag")
+    return flow
+
+
+def check_approval(node: Node, session: Session, job: JobRow) -> None:
+    """Let a partner's job in only if this node has agreed to its flow, or to the job itself; that is one use of it."""
+    if node.config.job_approval == "none" or defect(node, "job-needs-no-approval"):
+        return
+    approval = in_force(session, Kind.JOB, job.job_id, job.initiator_node_id, node.now())
+    if approval is None and node.config.job_approval == "flow" and job.flow_id is not None:
+        approval = in_force(session, Kind.FLOW, job.flow_id, job.initiator_node_id, node.now())
+    if approval is None:
+        raise Refusal("RESOURCE_NOT_APPROVED", pointer="/flow_id")
+    agreed = session.scalar(select(FlowRow.dag).where(FlowRow.flow_id == approval.resource_id))
+    if (agreed or approval.content.get("dag")) != job.dag and not defect(node, "job-dag-replaced"):
+        raise Refusal("DAG_FROZEN", pointer="/dag")
+    _use(session, approval)
+
+
+def check_parts(node: Node, session: Session, job: JobRow, parties: tuple[plan.Party, ...]) -> None:
+    """Refuse what this node's parts could not be run with."""
+    for index, part in enumerate(job.dag["components"]):
+        described = material.description(node, session, part)
+        if described is None:
+            if defect(node, "job-of-unknown-component-taken"):
+                continue
+            raise Refusal("RESOURCE_NOT_FOUND", pointer=f"/dag/components/{index}/componentName")
+        if len(part["input"]) != len(described["inputData"]):
+            raise Refusal("DAG_INVALID", pointer=f"/dag/components/{index}/input")
+        for party in parties:
+            if party.role in described.get("roleList", (party.role,)):
+                _check_part(node, session, job, party, part, described)
+
+
+def check_params(node: Node, session: Session, job: JobRow, further: Mapping[str, Any] | None) -> None:
+    """Refuse parameters for a further run that do not fit."""
+    for name in _named(further):
+        wanted = plan.component(job.dag, name)
+        described = material.description(node, session, wanted)
+        for party in plan.of_node(job.config, node.node_id) if described is not None else ():
+            given = plan.task_params(job.config, [further], party, name)
+            given.pop(material.INPUT, None)
+            found = params.problems(described["inputParam"], given) if described is not None else []
+            if found:
+                raise Refusal(
+                    "PARAMS_INVALID", pointer=_place(further or {}, party, name, found[0].pointer, "/task_params")
+                )
+
+
+def _named(further: Mapping[str, Any] | None) -> list[str]:
+    """Return the components that parameters are given for."""
+    names: dict[str, None] = {}
+    for role, layer in (further or {}).items():
+        for name, value in layer.items() if isinstance(layer, Mapping) else ():
+            if role != plan.COMMON and name.isdecimal():
+                names |= dict.fromkeys(value if isinstance(value, Mapping) else ())
+            else:
+                names[name] = None
+    return list(names)
+
+
+def _check_part(
+    node: Node, session: Session, job: JobRow, party: plan.Party, part: Mapping[str, Any], described: Mapping[str, Any]
+) -> None:
+    name = part["name"]
+    given, datasets = material.parameters(job, None, party, name)
+    problems = params.problems(described["inputParam"], given)
+    if problems and not defect(node, "job-params-unchecked"):
+        place = _place(job.config["task_params"], party, name, problems[0].pointer, "/config/task_params")
+        raise Refusal("PARAMS_INVALID", pointer=place)
+    for port in part["input"]:
+        key = port["key"]
+        if "." in key:
+            continue
+        place = f"/config/task_params/{party.role}/{party.index}/{name}/input/{key}"
+        if key not in datasets:
+            raise Refusal("PARAMS_INVALID", pointer=place)
+        if datasets[key] is not None:
+            _check_dataset(node, session, job, str(datasets[key]), place)
+
+
+def _place(given: Mapping[str, Any], party: plan.Party, name: str, pointer: str, root: str) -> str:
+    """Return where a parameter stands; one that is missing is missing at the innermost place."""
+    key = pointer.removeprefix("/params/")
+    of_role = given.get(party.role, {})
+    for steps, layer in (
+        ((party.role, str(party.index)), of_role.get(str(party.index), {})),
+        ((party.role,), of_role),
+        ((plan.COMMON,), given.get(plan.COMMON, {})),
+    ):
+        if isinstance(layer.get(name), Mapping) and key in layer[name]:
+            return "/".join((root, *steps, name, key))
+    return f"{root}/{plan.COMMON}/{name}/{key}"
+
+
+def _check_dataset(node: Node, session: Session, job: JobRow, dataset_id: str, place: str) -> None:
+    """Let the initiator use a dataset of this node as far as it was granted (9.2-b)."""
+    row = session.scalar(select(DatasetRow).where(DatasetRow.dataset_id == dataset_id))
+    if row is None or material.dataset_path(node, row) is None:
+        raise Refusal("RESOURCE_NOT_FOUND", pointer=place)
+    if job.initiator_node_id == node.node_id or row.visibility == _PUBLIC or defect(node, "job-uses-ungranted-data"):
+        return
+    approval = in_force(session, Kind.DATASET, dataset_id, job.initiator_node_id, node.now())
+    if approval is None or approval.role != Role.APPROVER:
+        raise Refusal("RESOURCE_NOT_FOUND", pointer=place)
+    permit = session.get(PermitRow, approval.audit_id)
+    if permit is not None and permit.project_id not in (None, job.project_id):
+        raise Refusal("PERMIT_OUT_OF_SCOPE", pointer=place)
+    _use(session, approval)
+
+
+def _use(session: Session, approval: ApprovalRow) -> None:
+    """Count one use of what an approval opened, where this node has issued it."""
+    if approval.role != Role.APPROVER or session.get(PermitRow, approval.audit_id) is None:
+        return
+    if not count_use(session, approval.audit_id):
+        raise Refusal("PERMIT_EXHAUSTED", pointer="/flow_id")

@@ -12,8 +12,9 @@ from conformance.harness.story import Story
 
 @check("6.1-a", "two_nodes", "TWO_NODES_NOT_FOUND")
 def two_nodes_find_each_other_before_any_contract(story: Story) -> Iterator[Finding]:
-    """The target asks the peer at an address who it is."""
+    """The target asks the peer at an address who it is, and shows what the peer says of itself."""
     yield from expect.shows(story, "found", "/node_id", story.fact("peer_id"), "TWO_NODES_NOT_FOUND")
+    yield from expect.shows(story, "found", "/name", story.step("who").get("/name"), "TWO_NODES_NOT_FOUND")
 
 
 @check("6.1-a", "two_nodes", "TWO_NODES_NOT_SIGNED")

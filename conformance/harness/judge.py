@@ -56,6 +56,8 @@ def _one(check: Check, story: Story) -> tuple[Verdict, tuple[Finding, ...], str]
     except Untold as exc:
         if found:
             return Verdict.FAIL, tuple(found), ""
+        if exc.silent:
+            return Verdict.NOT_TESTABLE, (), f"step {exc} got no answer"
         if stop is None:
             return Verdict.ERROR, (), f"the scenario ended well but never took the step {exc}"
         where = f" at {stop.step}" if stop.step else ""

@@ -19,7 +19,11 @@ LABEL = "step:"
 
 
 class Untold(Exception):
-    """The transcript has no such step, or the step got no answer."""
+    """The transcript has no such step, or (`silent`) the target left it without an answer."""
+
+    def __init__(self, step: str, *, silent: bool = False) -> None:
+        super().__init__(step)
+        self.silent = silent
 
 
 class NoTwin(Exception):
@@ -108,7 +112,7 @@ class Story:
     def step(self, name: str) -> Step:
         """Return a step that was answered."""
         exchange = self._by_step.get(name)
-        if exchange is None or exchange.answer is None:
+        if exchange is None:
             raise Untold(name)
         return self._read(exchange)
 
@@ -128,7 +132,7 @@ class Story:
 
     def _read(self, exchange: Exchange) -> Step:
         if exchange.answer is None:
-            raise Untold(exchange.step)
+            raise Untold(exchange.step, silent=True)
         request = exchange.request
         body = parse(request.body) if request.body else {}
         query, spelled = self.binding.read_request(

@@ -9,6 +9,7 @@ from typing import Protocol
 from urllib.parse import quote, urlsplit
 
 import requests
+import urllib3
 
 from conformance.harness.errors import HarnessError
 from conformance.harness.records import Answer, Request
@@ -60,7 +61,7 @@ class HttpTransport:
                 body = answer.raw.read(MAX_ANSWER + 1, decode_content=True)
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 status = answer.status_code
-        except (requests.RequestException, OSError) as exc:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
             kind = type(exc).__name__
             raise Unanswered(f"no answer from {self._base} ({kind})", hint=_remedy(exc, self._base)) from exc
         if len(body) > MAX_ANSWER:

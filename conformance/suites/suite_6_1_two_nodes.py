@@ -34,6 +34,7 @@ def test_two_nodes(world: World) -> None:
     if peer is None or not made.accepted:
         return
     world.fact("peer_id", peer.node_id)
+    world.peer("who", "ownNodeQuery", {"node_id": peer.node_id})
     world.own("found", "ownPartnerQuery", {"address": peer.url, "node_id": peer.node_id})
     until = world.fact("until", world.now_ms() + 30 * DAY_MS)
     applied = world.own(

@@ -152,7 +152,11 @@ def _serve(node: Node, route: Route) -> flask.Response:
             if caller is not None and not free and getattr(failure, "name", None) != "NONCE_REPLAYED":
                 _keep_nonce(node, session, caller)
             raise
-    return _answer({"code": 0, "msg": "ok", "data": data}, 200, trace)
+    answer = _answer({"code": 0, "msg": "ok", "data": data}, 200, trace)
+    if route.operation.id == "nodeHealth" and node.faults.on("answer-breaks-off"):
+        answer.headers["Content-Length"] = str(len(answer.get_data()) + 1)
+        answer.headers["Connection"] = "close"
+    return answer
 
 
 def _keep_nonce(node: Node, session: Session, caller: Caller) -> None:

@@ -168,6 +168,8 @@ def _to_be_told(node: Node, session: Session) -> list[ContractRow]:
 
 def _sync(node: Node, own: Mapping[str, Any], contract: ContractRow) -> dict[str, Any]:
     message = {name: value for name, value in own.items() if name not in ("auth_types", "node_id")}
+    if node.faults.on("sync-off-interface"):
+        del message["system_version"]
     return message | {
         "contract_id": contract.contract_id,
         "auth_type": contract.own_auth_type,

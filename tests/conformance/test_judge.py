@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -103,6 +104,14 @@ def test_steps_before_the_end_are_judged_all_the_same() -> None:
 def test_a_step_that_was_never_taken_in_a_whole_scenario_is_our_error() -> None:
     """A check that asks for a step nobody takes voids the run instead of passing."""
     assert one(lambda story: expect.accepted(story, "never", "CODE"), OK)[0].verdict is Verdict.ERROR
+
+
+def test_a_step_without_an_answer_cannot_be_judged() -> None:
+    """A target that stays silent makes what builds on the step not testable; the silence is a finding of its own."""
+    silent = dataclasses.replace(OK, answer=None, failure="timed out")
+    result = one(lambda story: expect.accepted(story, "good", "CODE"), silent)[0]
+    assert result.verdict is Verdict.NOT_TESTABLE
+    assert "good" in result.reason
 
 
 def test_what_was_found_before_a_story_broke_off_counts() -> None:

@@ -9,6 +9,7 @@ Everything here is text; the only Python loads it. `specs` imports nothing of ou
 
 from __future__ import annotations
 
+from specs.bundle import bundle
 from specs.load import (
     ErrorCode,
     Operation,
@@ -37,6 +38,7 @@ __all__ = [
     "SpecsError",
     "Text",
     "Verification",
+    "bundle",
     "errors",
     "folder",
     "load_requirements",

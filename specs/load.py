@@ -101,7 +101,8 @@ def errors() -> Mapping[str, ErrorCode]:
 
 
 @cache
-def _documents() -> Mapping[str, dict[str, Any]]:
+def documents() -> Mapping[str, dict[str, Any]]:
+    """Return every interface document by file name, as it is written."""
     paths = sorted((folder() / "openapi").glob("*.yaml"))
     return {path.name: yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER) for path in paths}  # noqa: S506
 
@@ -111,7 +112,7 @@ def _find(document: str, ref: str) -> tuple[str, dict[str, Any], str]:
     name, _, pointer = ref.partition("#")
     home = name or document
     try:
-        node: Any = _documents()[home]
+        node: Any = documents()[home]
         for part in pointer.strip("/").split("/"):
             node = node[part]
     except (KeyError, TypeError) as exc:
@@ -196,7 +197,7 @@ def _operation(document: str, path: str, method: str, row: dict[str, Any]) -> Op
 def operations() -> Mapping[str, Operation]:
     """Return every operation by operationId, in document order."""
     found: dict[str, Operation] = {}
-    for document, content in _documents().items():
+    for document, content in documents().items():
         for path, item in content["paths"].items():
             for method in METHODS:
                 if method in item:

@@ -22,7 +22,7 @@ from reference_node.interfaces import HANDLERS, channel, router
 from reference_node.node import Node
 from reference_node.runtime.catalogue import Catalogue, builtins
 from reference_node.runtime.contract import Runner
-from reference_node.runtime.idle import IdleRunner
+from reference_node.runtime.launcher import Launcher
 from reference_node.runtime.logs import Journal
 from reference_node.schedule.driver import JobDriver
 from reference_node.services import CHORES, CONTRACT_ENDED
@@ -52,6 +52,8 @@ def create_app(
     config = config or Config()
     clock = clock or SystemClock()
     faults = faults or Faults(config.faults)
+    catalogue = builtins() if catalogue is None else catalogue
+    launcher = Launcher(catalogue)
     identity = identity or Identity(config.data, operator_token=config.operator_token)
     identity.key(config.auth_type)
     store = Store(
@@ -73,13 +75,15 @@ def create_app(
         sessions=data_plane(node_id, config, store, clock, outbound, identity),
         chores=CHORES,
         contract_ended=CONTRACT_ENDED,
-        runner=runner or IdleRunner(),
+        runner=runner or launcher,
         journal=Journal(config.data),
-        catalogue=builtins() if catalogue is None else catalogue,
+        catalogue=catalogue,
         driver=JobDriver(),
         listening=f"http://{config.host}:{config.port}",
     )
     app.extensions[EXTENSION] = node
+    if runner is None and config.background:
+        launcher.woken = lambda: node.driver.kick(node)
     router.register(app, node, HANDLERS)
     channel.register(app, node)
     return app

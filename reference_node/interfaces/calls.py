@@ -18,6 +18,7 @@ class Call:
     `session` is the request's transaction: the router commits it when the handler returns and rolls it back on an
     error; a service that calls a partner commits it first. `source` is the calling node, absent on the own side (and
     where proof of possession is optional and was not given). `query` has its defaults filled in.
+    `component_of` is the job whose component calls instead of the operator.
     """
 
     node: Node
@@ -27,6 +28,7 @@ class Call:
     body: dict[str, Any]
     trace_id: str
     token_set: str
+    component_of: str | None = None
 
     @property
     def caller(self) -> Caller:

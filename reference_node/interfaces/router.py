@@ -122,9 +122,10 @@ def _serve(node: Node, route: Route) -> flask.Response:
     trace = _trace(request.headers)
     auth = route.operation.auth
     caller: Caller | None = None
+    component: str | None = None
     body: dict[str, Any] | None = None
     if auth == "operator":
-        guards.operator(node, request)
+        component = guards.operator(node, request)
     elif auth in ("known", "contract"):
         caller = guards.known(node, request, contract=auth == "contract")
     elif auth == "presented":
@@ -143,6 +144,7 @@ def _serve(node: Node, route: Route) -> flask.Response:
                 _body(node, route, request) if body is None else body,
                 trace,
                 request.headers.get(signing.TOKEN_SET, ""),
+                component,
             )
             data = route.handler(call)
             session.commit()

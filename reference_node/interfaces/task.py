@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reference_node.errors import Refusal
 from reference_node.interfaces.calls import Call
 from reference_node.services import tasks
 
@@ -74,7 +75,7 @@ def own_task_stop(call: Call) -> dict[str, Any]:
 
 def own_task_callback(call: Call) -> dict[str, Any]:
     """8.5.4-a: a component tells of its part."""
-    tasks.receive_own_callback(call.node, call.session, call.body)
+    tasks.receive_own_callback(call.node, call.session, _of_component(call))
     return {}
 
 
@@ -86,5 +87,14 @@ def own_task_rerun(call: Call) -> dict[str, Any]:
 
 def own_task_report(call: Call) -> dict[str, Any]:
     """8.5.6: keep what a task has put out."""
-    tasks.report(call.node, call.session, call.body)
+    tasks.report(call.node, call.session, _of_component(call))
     return {}
+
+
+def _of_component(call: Call) -> dict[str, Any]:
+    """Return what is reported; a component reports of its own job only."""
+    if call.component_of is None:
+        return call.body
+    if call.body.get("job_id", call.component_of) != call.component_of:
+        raise Refusal("RESOURCE_NOT_FOUND", pointer="/job_id")
+    return {**call.body, "job_id": call.component_of}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from reference_node.domain.task import Cause
 
@@ -80,3 +80,11 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """End everything."""
+
+
+@runtime_checkable
+class WarmRunner(Runner, Protocol):
+    """What takes time to be ready, and can be told that a job is about to run."""
+
+    def warm(self) -> None:
+        """Have ready what takes time."""

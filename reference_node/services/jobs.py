@@ -21,6 +21,7 @@ from reference_node.domain.job import JobStatus, agree, reject, rerun, start
 from reference_node.domain.task import Cause, TaskStatus
 from reference_node.errors import Refusal
 from reference_node.node import Node
+from reference_node.runtime.contract import WarmRunner
 from reference_node.schedule import approving, dispatch, local, polling, progress
 from reference_node.schedule.common import cause_of, contract_needed, defect, reason_of, schedules
 from reference_node.security.guards import Caller
@@ -58,8 +59,15 @@ def create(node: Node, session: Session, body: Body, trace_id: str) -> dict[str,
     else:
         session.commit()
         _offer_through(node, session, job, trace_id)
+    _warm(node)
     node.driver.kick(node)
     return {"job_id": job.job_id}
+
+
+def _warm(node: Node) -> None:
+    """Have the runtime ready by the time the job starts, where it runs by itself."""
+    if node.config.background and isinstance(node.runner, WarmRunner):
+        node.runner.warm()
 
 
 def _offer_through(node: Node, session: Session, job: JobRow, trace_id: str) -> None:
@@ -111,7 +119,8 @@ def receive_all(node: Node, session: Session, caller: Caller, body: Body) -> Non
         admission.check_parts(node, session, job, parties)
     session.add(job)
     session.flush()
-    progress.offer(node, session, job)
+    if not defect(node, "scheduled-job-not-offered"):
+        progress.offer(node, session, job)
     session.commit()
     node.driver.kick(node)
 
@@ -137,6 +146,7 @@ def receive(node: Node, session: Session, caller: Caller, body: Body) -> None:
     if not defect(node, "partner-job-not-kept"):
         session.add(job)
         session.flush()
+    _warm(node)
 
 
 def _demand_scheduler(node: Node, body: Body, source: str) -> None:
@@ -184,7 +194,7 @@ def _new_row(node: Node, body: Body, initiator: str, scheduler: str) -> JobRow:
         run=1,
         epoch=1,
         targets=[part["name"] for part in body["dag"]["components"]],
-        priority=settings.get("priority", 5),
+        priority=5 if defect(node, "job-priority-lost") else settings.get("priority", 5),
         timeout=settings.get("timeout", node.config.job_seconds),
         # a scheduler that issues no token leaves it to the signatures of the nodes
         session_token=body.get("session_token") or (body["job_id"] if scheduler != node.node_id else _token()),
@@ -284,6 +294,8 @@ def start_own(node: Node, session: Session, job_id: str, trace_id: str) -> None:
 
 def receive_start(node: Node, session: Session, caller: Caller, body: Body) -> None:
     """Start a job: as its scheduler for the initiator, as a party for the scheduler (8.4.3-b)."""
+    if find_job(session, body["job_id"]) is None and defect(node, "unknown-job-started"):
+        return
     job = of_party(node, session, caller, body["job_id"])
     course = start(job.course, body.get("run"))
     if schedules(node, job):
@@ -314,6 +326,8 @@ def stop_own(node: Node, session: Session, job_id: str) -> None:
     job = of_node(node, session, job_id)
     if defect(node, "own-job-not-stopped"):
         return
+    if job.course.over and defect(node, "second-stop-refused"):
+        raise Refusal("JOB_NOT_READY", pointer="/job_id")
     if schedules(node, job):
         progress.end(node, session, job, Cause.STOPPED)
     elif not job.course.over:
@@ -327,7 +341,8 @@ def stop_own(node: Node, session: Session, job_id: str) -> None:
 def receive_stop(node: Node, session: Session, caller: Caller, body: Body) -> None:
     """Stop a job on this node because its scheduler, or its initiator, says so (8.4.4-b)."""
     job = of_party(node, session, caller, body["job_id"])
-    if caller.node_id not in (job.scheduler_node_id, job.initiator_node_id):
+    masters = (job.scheduler_node_id, job.initiator_node_id)
+    if caller.node_id not in masters and not defect(node, "job-stopped-by-party"):
         raise Refusal("NOT_YOURS", pointer="/job_id")
     if defect(node, "partner-job-not-stopped"):
         return
@@ -369,7 +384,7 @@ def rerun_own(node: Node, session: Session, body: Body, trace_id: str) -> dict[s
     else:
         message = without_none({"job_id": job.job_id, "run": course.run, "task_params": given})
         ask_scheduler(node, session, job, "jobStart", trace_id, message)
-    return {"job_id": job.job_id}
+    return {"job_id": random_id("job") if defect(node, "rerun-under-new-id") else job.job_id}
 
 
 def ask_scheduler(

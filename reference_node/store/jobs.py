@@ -45,7 +45,7 @@ class JobRow(Base):
     timeout: Mapped[int]
     deadline_at: Mapped[int | None] = mapped_column(BigInteger)
     session_token: Mapped[str] = mapped_column(String(256))
-    component_token: Mapped[str] = mapped_column(String(256))
+    component_token: Mapped[str] = mapped_column(String(256), index=True)
     poll_at: Mapped[int] = mapped_column(BigInteger, default=0)
     created_at: Mapped[int] = mapped_column(BigInteger)
     started_at: Mapped[int | None] = mapped_column(BigInteger)

@@ -15,7 +15,9 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -32,8 +34,19 @@ from conformance.harness.story import LABEL, MISSING, at
 from conformance.harness.target import Transport, Unanswered
 
 T = TypeVar("T")
+# Whether what is being done is the same in every scenario: signing a contract, ending it, asking for a sign of life.
+COMMON: ContextVar[bool] = ContextVar("COMMON", default=False)
 CONTRACT_DAYS = 30
 DAY_MS = 86_400_000
+
+
+@contextmanager
+def _common() -> Iterator[None]:
+    token = COMMON.set(True)
+    try:
+        yield
+    finally:
+        COMMON.reset(token)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +178,10 @@ class World:
 
     def signed_partner(self, name: str = "partner", *, auth_type: str = "", expired_time: int | None = None) -> Partner:
         """Play one more node and sign a contract with the target: it applies, the target's operator approves."""
-        partner = self.partner(name, auth_type=auth_type)
+        with _common():
+            return self._sign_up(self.partner(name, auth_type=auth_type), name, expired_time)
+
+    def _sign_up(self, partner: Partner, name: str, expired_time: int | None) -> Partner:
         until = expired_time or self.now_ms() + CONTRACT_DAYS * DAY_MS
         applied = self.call(f"{name}:apply", partner, "contractApply", partner.application(until))
         partner.contract_id = str(applied.at("/contract_id"))
@@ -306,9 +322,9 @@ class World:
         """End the contracts that the scenario left in force, so that the target is as clean as it was."""
         for partner in self._partners:
             if partner.open_contract:
-                self.call(
-                    f"close:{partner.node_id}", partner, "contractTerminate", {"contract_id": partner.contract_id}
-                )
+                ref = {"contract_id": partner.contract_id}
+                with _common():
+                    self.call(f"close:{partner.node_id}", partner, "contractTerminate", ref)
 
     def transcript(self) -> Transcript:
         """Return all that happened so far."""
@@ -385,7 +401,8 @@ class World:
     def _alive(self, step: str) -> None:
         """Ask the target for a sign of life after a negative case: a crash is a finding of its own."""
         method, path, query, body = self._spelled("nodeQuery", {"node_id": self.profile.target.node_id}, None)
-        self._exchange(f"{step}~alive", "nodeQuery", Request(method, path, query, {}, body), "", "")
+        with _common():
+            self._exchange(f"{step}~alive", "nodeQuery", Request(method, path, query, {}, body), "", "")
 
 
 def _text(value: Any) -> str:

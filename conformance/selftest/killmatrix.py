@@ -26,11 +26,13 @@ from conformance.harness.binding import load_binding
 from conformance.harness.records import CheckResult, Transcript, Verdict
 from conformance.harness.registry import Scenario
 from conformance.harness.strict import unknown
+from conformance.harness.world import COMMON
 from conformance.selftest.inprocess import demo_profile, lab
 from reference_node.faults import Fault, declared
 
 # End-to-end stories: whatever defect lies on their way may show in them, beside the finding that names it.
 COMPOSITE = frozenset({"two_nodes"})
+STAND_INS = 12
 
 
 class Fate(StrEnum):
@@ -83,6 +85,7 @@ class Baseline:
 
     results: tuple[CheckResult, ...]
     places: Mapping[str, frozenset[str]]
+    common: Mapping[str, frozenset[str]]
 
     @property
     def red(self) -> tuple[CheckResult, ...]:
@@ -92,7 +95,9 @@ class Baseline:
 
     def scenarios(self, fault: str) -> frozenset[str]:
         """Return the scenarios in which a fault could show."""
-        return frozenset(name for name, places in self.places.items() if fault in places)
+        own = {name for name, places in self.places.items() if fault in places}
+        common = sorted(name for name, places in self.common.items() if fault in places and name not in own)
+        return frozenset(own | set(random.Random(fault).sample(common, min(STAND_INS, len(common)))))
 
 
 @cache
@@ -109,15 +114,22 @@ def run_baseline(scenarios: Iterable[Scenario] | None = None) -> Baseline:
     """Run the suite against the unmutated node."""
     room = lab()
     places: dict[str, frozenset[str]] = {}
-    asked: set[str] = set()
-    room.node.faults.observe(asked.add)
+    common: dict[str, frozenset[str]] = {}
+    asked: dict[bool, set[str]] = {True: set(), False: set()}
+
+    def note(fault: str) -> None:
+        asked[COMMON.get()].add(fault)
+
+    room.node.faults.observe(note)
     for scenario in _plan().scenarios if scenarios is None else scenarios:
-        asked.clear()
+        asked[True].clear()
+        asked[False].clear()
         room.run([scenario])
-        places[scenario.name] = frozenset(asked)
+        places[scenario.name] = frozenset(asked[False])
+        common[scenario.name] = frozenset(asked[True])
     results = tuple(_judge(room.collector.transcripts))
     room.close()
-    return Baseline(results, places)
+    return Baseline(results, places, common)
 
 
 def _found(results: Iterable[CheckResult]) -> set[Found]:

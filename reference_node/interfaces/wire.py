@@ -18,17 +18,21 @@ DEPTH_LIMIT: Final = 64
 _EXACT: Final = 2**53
 
 
+class _Ambiguous(ValueError):
+    """Two readers could read a body differently."""
+
+
 def read_object(body: bytes, *, faults: Faults | None = None) -> dict[str, Any]:
     """Return the JSON object that a body holds."""
-    lenient = faults is not None and faults.on("ambiguous-body-taken")
-    pairs = dict if lenient else _pairs
     try:
         value = json.loads(
-            body.decode("utf-8"), object_pairs_hook=pairs, parse_constant=_no_constant, parse_float=_float
+            body.decode("utf-8"), object_pairs_hook=_pairs, parse_constant=_no_constant, parse_float=_float
         )
         _check(value)
-    except (ValueError, RecursionError):
-        raise Refusal("BODY_NOT_JSON") from None
+    except (ValueError, RecursionError) as failure:
+        if not isinstance(failure, _Ambiguous) or faults is None or not faults.on("ambiguous-body-taken"):
+            raise Refusal("BODY_NOT_JSON") from None
+        value = json.loads(body)
     if not isinstance(value, dict):
         raise Refusal("BODY_NOT_JSON", pointer="")
     return value
@@ -37,7 +41,7 @@ def read_object(body: bytes, *, faults: Faults | None = None) -> dict[str, Any]:
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise _Ambiguous("a key stands twice")
     return found
 
 

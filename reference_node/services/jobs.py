@@ -314,7 +314,7 @@ def receive_start(node: Node, session: Session, caller: Caller, body: Body) -> N
             local.stop(node, session, job, task, Cause.STOPPED)
             gather(session, task, node.now())
         job.take(course)
-        job.targets, job.epoch = _all(job), course.run
+        job.targets, job.epoch = body.get("task_names", _all(job)), course.run
         progress.clock_run(node, job)
         dispatch.open_session(node, job)
     session.commit()

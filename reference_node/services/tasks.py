@@ -48,9 +48,12 @@ def start_own(node: Node, session: Session, body: Body, trace_id: str) -> dict[s
     given = {name: body[name] for name in _OPTIONS if name in body}
     if defect(node, "task-params-dropped"):
         given = {}
+    if not _in_dag(job, body["task_name"]) and defect(node, "component-outside-dag-started"):
+        return {"task_id": task_id}
     _check_start(node, session, job, body["task_name"], given)
     if schedules(node, job):
-        _start_all(node, session, job, body["task_name"], task_id, given)
+        if not defect(node, "own-task-not-begun"):
+            _start_all(node, session, job, body["task_name"], task_id, given)
         session.commit()
         node.driver.kick(node)
     else:
@@ -61,9 +64,12 @@ def start_own(node: Node, session: Session, body: Body, trace_id: str) -> dict[s
 
 
 def _check_start(node: Node, session: Session, job: JobRow, name: str, given: Mapping[str, Any]) -> None:
-    if not defect(node, "component-outside-dag-started"):
-        plan.component(job.dag, name)
+    plan.component(job.dag, name)
     admission.check_params(node, session, job, given.get("task_params"))
+
+
+def _in_dag(job: JobRow, name: str) -> bool:
+    return any(part["name"] == name for part in job.dag["components"])
 
 
 def _start_all(node: Node, session: Session, job: JobRow, name: str, task_id: str, given: Mapping[str, Any]) -> None:
@@ -101,7 +107,8 @@ def _resume(node: Node, session: Session, job: JobRow, name: str, run: int | Non
     progress.clock_run(node, job)
     if schedules(node, job) and before.status is JobStatus.READY:
         for node_id in progress.others(node, job):
-            orders.put(node, session, job, node_id, Step.START, {"job_id": job.job_id, "run": job.run})
+            body = {"job_id": job.job_id, "run": job.run, "task_names": job.targets}
+            orders.put(node, session, job, node_id, Step.START, body)
     if not schedules(node, job):
         dispatch.open_session(node, job)
 
@@ -122,8 +129,9 @@ def receive_start(node: Node, session: Session, caller: Caller, body: Body) -> d
         if defect(node, "repeated-task-start-refused"):
             raise Refusal("ID_TAKEN", pointer="/task_id")
         return {"task_id": known.task_id}
-    if not defect(node, "partner-starts-component-outside-dag"):
-        plan.component(job.dag, body["task_name"])
+    if not _in_dag(job, body["task_name"]) and defect(node, "partner-starts-component-outside-dag"):
+        return {"task_id": body["task_id"]}
+    plan.component(job.dag, body["task_name"])
     task_id = body["task_id"]
     if defect(node, "task-id-replaced"):
         task_id = random_id("task").replace("-", "_", 1)
@@ -346,6 +354,11 @@ def _rerun_here(node: Node, session: Session, job: JobRow, task: TaskRow, body: 
     gather(session, task, node.now())
     local.begin(node, session, job, task)
     progress.advance(node, session, job)
+    if defect(node, "partner-rerun-pulls-downstream"):
+        for name, feeders in plan.feeders(job.dag).items():
+            other = current_tasks(session, job).get(name)
+            if task.task_name in feeders and other is not None and other.standing.final:
+                _rerun_here(node, session, job, other, {})
 
 
 def receive_callback(node: Node, session: Session, caller: Caller, body: Body) -> None:
@@ -376,9 +389,7 @@ def receive_callback(node: Node, session: Session, caller: Caller, body: Body) -
 
 def receive_own_callback(node: Node, session: Session, body: Body) -> None:
     """Take in what a component of this node tells of its part (8.5.4-a)."""
-    task = find_task(session, body["task_id"])
-    if task is None or body.get("job_id", task.job_id) != task.job_id:
-        raise Refusal("RESOURCE_NOT_FOUND", pointer="/task_id")
+    task = of_job(node, session, body, "own-callback-of-other-job-taken")
     part = next((row for row in parts_of(session, task.task_id, node.node_id) if row.role == body["role"]), None)
     if part is None:
         raise Refusal("RESOURCE_NOT_FOUND", pointer="/role")
@@ -398,7 +409,7 @@ def receive_own_callback(node: Node, session: Session, body: Body) -> None:
 
 def report(node: Node, session: Session, body: Body) -> None:
     """Keep what a task has put out; the same again is kept once (8.5.6)."""
-    task = of_job(node, session, body)
+    task = of_job(node, session, body, "report-of-other-job-taken")
     if not parts_of(session, task.task_id, node.node_id):
         raise Refusal("RESOURCE_NOT_FOUND", pointer="/task_id")
     if task.status in (TaskStatus.PENDING, TaskStatus.FAILED):

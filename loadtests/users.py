@@ -177,7 +177,9 @@ def _fire(user: locust.User, step: Step, told: Told) -> None:
 def attack(tape: Tape, actors: list[Actor], stage: Stage) -> float:
     """Let the users loose for the seconds of the campaign; return how long it took."""
     shape = tape.campaign.shape
-    environment = Environment(user_classes=[user_class(tape, actors, stage)], catch_exceptions=False)
+    last_story = stage.profile.timings.answer_seconds * 2  # users end the story they are in, so that nothing stays
+    users = [user_class(tape, actors, stage)]
+    environment = Environment(user_classes=users, catch_exceptions=False, stop_timeout=last_story)
     environment.events.request.add_listener(tape.hear)  # type: ignore[no-untyped-call]
     runner = environment.create_local_runner()
     tape.began = time.perf_counter()

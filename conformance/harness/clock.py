@@ -10,7 +10,9 @@ T = TypeVar("T")
 
 
 class Clock(Protocol):
-    """Time as the harness sees it."""
+    """Time as the harness sees it; `grain` is how many seconds pass between two looks at something awaited."""
+
+    grain: float
 
     def now_ms(self) -> int:
         """Return the Unix time in milliseconds."""
@@ -22,6 +24,8 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's clock."""
 
+    grain = 0.05
+
     def now_ms(self) -> int:
         """Return the Unix time in milliseconds."""
         return time.time_ns() // 1_000_000
@@ -31,7 +35,7 @@ class SystemClock:
         time.sleep(seconds)
 
 
-def eventually(probe: Callable[[], T | None], *, within: float, clock: Clock, every: float = 0.05) -> T | None:
+def eventually(probe: Callable[[], T | None], *, within: float, clock: Clock) -> T | None:
     """Return what `probe` first answers, asking again until `within` seconds have passed; None when it never does."""
     deadline = clock.now_ms() + int(within * 1000)
     while True:
@@ -40,4 +44,4 @@ def eventually(probe: Callable[[], T | None], *, within: float, clock: Clock, ev
             return answer
         if clock.now_ms() >= deadline:
             return None
-        clock.elapse(every)
+        clock.elapse(clock.grain)

@@ -1,0 +1,235 @@
+"""Jobs on real nodes: sockets, channels, components in processes of their own; and nodes that are killed (5.3)."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+import specs
+
+pytestmark = pytest.mark.slow
+
+
+def free_port() -> int:
+    """Return a port that nobody uses: a node that is started again must get its old one."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+class Served:
+    """A node in a process of its own, with its operator's hands."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder, self.name, self.port = folder / name, name, free_port()
+        self.start()
+
+    def start(self) -> None:
+        """Start, or start again."""
+        code = (
+            "import sys; from pathlib import Path; from reference_node.server import serve;"
+            "from reference_node.config import load_config;"
+            f"serve(load_config(None, data=Path({str(self.folder)!r}), node_id={self.name!r}, port={self.port}))"
+        )
+        self.process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+        assert self.process.stdout is not None
+        ready = json.loads(self.process.stdout.readline())
+        self.address = ready["address"]
+        self.token = (self.folder / "operator-token").read_text().strip()
+
+    def own(self, operation: str, **fields: Any) -> dict[str, Any]:
+        """Call an operation of the own side; return the envelope's data."""
+        found = specs.operations()[operation]
+        sent: Mapping[str, Any] = {"params": fields} if found.method == "GET" else {"json": fields}
+        answer = requests.request(
+            found.method,
+            self.address + found.path,
+            headers={"authorization": f"Bearer {self.token}"},
+            timeout=30,
+            **sent,
+        ).json()
+        assert answer["code"] == 0, answer
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Return a job."""
+        return self.own("ownJobQuery", job_id=job_id)
+
+    def kill(self) -> None:
+        """End it without a word."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def stop(self) -> None:
+        """End it as an operator does."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(timeout=30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[tuple[Served, Served]]:
+    """Two nodes on sockets, under contract, with a table each."""
+    a, b = Served(tmp_path, "node-a"), Served(tmp_path, "node-b")
+    contract = a.own("ownContractApply", address=b.address, node_id=b.name)["contract_id"]
+    b.own("ownContractConfirm", contract_id=contract, status="APPROVED")
+    for node, ids in ((a, range(300)), (b, range(200, 600))):
+        table = node.folder / "table.csv"
+        table.write_text("id,kwh\n" + "".join(f"u{number:04d},{number}.5\n" for number in ids))
+        source = {"type": "FILE", "location": "table.csv"}
+        node.own("ownDatasetCreate", dataset_id="ds-table", name="table", source=source, visibility="PUBLIC")
+    yield a, b
+    for node in (a, b):
+        node.stop()
+
+
+def part(name: str, component: str, key: str, kind: str, output: str, put_out: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "componentName": component,
+        "version": "1.0.0",
+        "provider": "hutong",
+        "input": [{"key": key, "type": kind}],
+        "output": [{"key": output, "type": put_out}],
+    }
+
+
+DAG = {
+    "version": "1.0",
+    "components": [
+        part("psi_0", "intersection", "table", "dataset", "joined", "dataset"),
+        part("sum_0", "statistics", "psi_0.joined", "dataset", "result", "report"),
+    ],
+}
+
+
+def agreed(a: Served, b: Served, dag: Mapping[str, Any]) -> str:
+    """Have a flow approved and return its id."""
+    contract = a.own("ownContractList")["records"][0]["contract_id"]
+    a.own("ownProjectCreate", project_id="prj-1", name="project")
+    flow_id = a.own("ownFlowCreate", project_id="prj-1", name="flow", dag=dag)["flow_id"]
+    for kind, fields in (("Project", {"project_id": "prj-1"}), ("Flow", {"flow_id": flow_id})):
+        audit = a.own(f"own{kind}AuditApply", contract_id=contract, **fields)["audit_id"]
+        b.own(f"own{kind}AuditConfirm", audit_id=audit, status="APPROVED")
+    return str(flow_id)
+
+
+def made(a: Served, b: Served, dag: Mapping[str, Any], params: Mapping[str, Any], **job_params: Any) -> str:
+    """Make a job and return its id once it is ready."""
+    config = {
+        "version": "1.0",
+        "initiator": {"role": "guest", "node_id": a.name},
+        "role": {"guest": [a.name], "host": [b.name], "arbiter": []},
+        "job_params": {"common": {"timeout": 120, **job_params}},
+        "task_params": {"common": params},
+    }
+    job_id = a.own("ownJobCreate", flow_id=agreed(a, b, dag), dag=dag, config=config)["job_id"]
+    eventually(lambda: a.job(job_id)["job_status"] == "READY")
+    return str(job_id)
+
+
+def eventually(what: Callable[[], Any], within: float = 60.0) -> Any:
+    """Return what is there, once it is."""
+    until = time.monotonic() + within
+    while not (found := what()):
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.05)
+    return found
+
+
+def test_an_intersection_and_a_mean_over_it_run_across_two_nodes(two: tuple[Served, Served]) -> None:
+    """The results equal the plaintext, at both ends."""
+    a, b = two
+    params = {"psi_0": {"id": "id", "input": {"table": "ds-table"}}, "sum_0": {"columns": ["kwh"]}}
+    job_id = made(a, b, DAG, params)
+    a.own("ownJobStart", job_id=job_id)
+    eventually(lambda: all(node.job(job_id)["job_status"] == "FINISHED" for node in two))
+    for node in two:
+        assert node.job(job_id)["status"] == {"psi_0": "SUCCESS", "sum_0": "SUCCESS"}, node.job(job_id)
+        tasks = {row["task_name"]: row for row in node.own("ownTaskList", job_id=job_id)["records"]}
+        result = tasks["sum_0"]["outputs"][0]["output_content"]["result"]["kwh"]
+        assert (result["count"], float(result["sum"])) == (200, 2 * sum(number + 0.5 for number in range(200, 300)))
+        lines = node.own("ownTaskLog", task_id=tasks["psi_0"]["task_id"], log_level="INFO", start=0)["lines"]
+        assert any("succeeded" in line["content"] for line in lines)
+
+
+def sleeper(node: Served) -> dict[str, Any]:
+    """Register a command that runs until it is killed."""
+    node.own(
+        "ownComponentRegister",
+        imageUrl="sleeper",
+        address=f'{sys.executable} -c \'import os, time; open("pid", "w").write(str(os.getpid())); time.sleep(600)\'',
+        address_type="COMMAND",
+        component_info={
+            "componentName": "sleeper",
+            "title": "sleeper",
+            "provider": "hutong",
+            "version": "1.0.0",
+            "roleList": ["guest", "host"],
+            "storageEngine": ["local"],
+            "inputParam": [],
+            "inputData": [],
+            "outputData": [],
+            "result": [],
+        },
+    )
+    return {"version": "1.0", "components": [{**part("s", "sleeper", "", "", "", ""), "input": [], "output": []}]}
+
+
+def sleeping(node: Served) -> set[int]:
+    """Return the processes of the command at a node that are still there."""
+    pids = {int(path.read_text() or 0) for path in (node.folder / "tasks").rglob("pid")} - {0}
+    return {pid for pid in pids if Path(f"/proc/{pid}").exists() and _state(pid) != "Z"}
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
+@pytest.mark.parametrize("victim", [0, 1], ids=["initiator", "partner"])
+def test_a_node_killed_in_the_middle_leaves_no_orphan_and_both_sides_end(
+    two: tuple[Served, Served], victim: int
+) -> None:
+    """Its components die with it; after its restart the job is over at both ends."""
+    for node in two:
+        dag = sleeper(node)
+    job_id = made(*two, dag, {})
+    two[0].own("ownJobStart", job_id=job_id)
+    eventually(lambda: all(sleeping(node) for node in two))
+    assert os.getpid() not in sleeping(two[victim])
+    two[victim].kill()
+    eventually(lambda: not sleeping(two[victim]))
+    two[victim].start()
+    eventually(lambda: all(node.job(job_id)["job_status"] == "FINISHED" for node in two))
+    eventually(lambda: not any(sleeping(node) for node in two))
+    assert {node.job(job_id)["end_reason"] for node in two} <= {"NODE_RESTARTED", "STOPPED"}
+
+
+def test_a_stop_kills_third_party_commands_at_both_ends(two: tuple[Served, Served]) -> None:
+    """Within moments nothing of the job runs any more."""
+    for node in two:
+        dag = sleeper(node)
+    job_id = made(*two, dag, {})
+    two[0].own("ownJobStart", job_id=job_id)
+    eventually(lambda: all(sleeping(node) for node in two))
+    two[0].own("ownJobStop", job_id=job_id)
+    eventually(lambda: not any(sleeping(node) for node in two))
+    eventually(lambda: all(node.job(job_id)["job_status"] == "FINISHED" for node in two))

@@ -47,6 +47,8 @@ class Protocol(StrEnum):
     COMPONENT = "component"
     DATASET = "dataset"
     MODEL = "model"
+    JOB = "job"
+    TASK = "task"
 
 
 class Role(StrEnum):

@@ -22,12 +22,15 @@ from conformance.harness.records import Answer, Request, Transcript
 from conformance.harness.registry import Scenario
 from conformance.harness.schema import Contract
 from conformance.harness.signing import KeyRing
-from conformance.harness.target import Transport, query_string
+from conformance.harness.target import Transport, Unanswered, query_string
 from conformance.harness.world import Stage
+from conformance.suites.work import LINE
 from reference_node.app import create_app, node_of
 from reference_node.config import load_config
 from reference_node.identity import Identity
 from reference_node.node import Node
+from reference_node.runtime.contract import Exit, Key, Work
+from reference_node.runtime.logs import append
 from reference_node.transport.outbound import OutboundAnswer
 
 logging.getLogger("reference_node").addHandler(logging.NullHandler())  # defects make the node complain at length
@@ -43,6 +46,8 @@ START_MS = 1_800_000_000_000
 
 class SteppedClock:
     """A clock that stands still until somebody lets time pass; the node then does what has become due."""
+
+    grain = 0.5
 
     def __init__(self) -> None:
         self._now = START_MS
@@ -82,6 +87,8 @@ class InProcessTransport:
         finally:
             if hasattr(chunks, "close"):
                 chunks.close()
+        if int(headers.get("content-length", len(body))) != len(body):
+            raise Unanswered("the answer broke off", hint="Send as many bytes as Content-Length says.")
         return Answer(status, headers, body)
 
 
@@ -111,6 +118,36 @@ def _environ(request: Request) -> dict[str, Any]:
         key = name.upper().replace("-", "_")
         environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = value
     return environ
+
+
+class HeldRunner:
+    """Stands in for the component of the stories: writes the lines it is asked for, then runs until it is stopped."""
+
+    def __init__(self, clock: SteppedClock) -> None:
+        self._clock = clock
+        self._running: set[Key] = set()
+
+    def start(self, work: Work) -> None:
+        """Begin."""
+        self._running.add(work.key)
+        for _ in range(work.parameters.get("lines", 0)):
+            append(work.log, "INFO", "x" * LINE, self._clock.now_ms())
+
+    def stop(self, key: Key) -> None:
+        """End an attempt."""
+        self._running.discard(key)
+
+    def alive(self, key: Key) -> bool:
+        """Tell whether an attempt runs."""
+        return key in self._running
+
+    def exits(self) -> Sequence[Exit]:
+        """Nothing ends by itself."""
+        return ()
+
+    def close(self) -> None:
+        """End everything."""
+        self._running.clear()
 
 
 class Network:
@@ -205,7 +242,7 @@ def lab(faults: Sequence[str] = ()) -> Lab:
         faults=tuple(faults),
     )
     identity = Identity(operator_token=TOKEN)
-    app = create_app(config, clock=clock, outbound=network, identity=identity)
+    app = create_app(config, clock=clock, outbound=network, identity=identity, runner=HeldRunner(clock))
     node = node_of(app)
     clock.node = node
     current = engine.stage(

@@ -218,6 +218,14 @@ def _body(node: Node, route: Route, incoming: Incoming) -> dict[str, Any]:
     return body
 
 
+_STATUSES = {
+    "taskCallback": ("PENDING", "READY", "RUNNING", "SUCCESS", "FAILED"),
+    "ownTaskCallback": ("RUNNING", "SUCCESS", "FAILED"),
+}
+_LENIENT = {"taskCallback": "unknown-task-status-taken", "ownTaskCallback": "unknown-own-status-taken"}
+_OUTPUTS = ("dataset", "training_set", "test_set", "model", "report", "metric")
+
+
 def _mend(node: Node, operation: str, body: dict[str, Any]) -> None:
     """Make a body pass that the interface does not take, for the faults that are too lenient."""
     if operation == "contractApply":
@@ -232,6 +240,10 @@ def _mend(node: Node, operation: str, body: dict[str, Any]) -> None:
         if "flow_id" in body and node.faults.on("flow-id-from-outside-taken"):
             del body["flow_id"]
         _mend_dag(node, body.get("dag"))
+    if operation in _STATUSES and body.get("status") not in _STATUSES[operation]:
+        body |= {"status": "RUNNING"} if node.faults.on(_LENIENT[operation]) else {}
+    if operation == "ownTaskReport" and body.get("output_type") not in _OUTPUTS:
+        body |= {"output_type": "report"} if node.faults.on("unknown-output-type-taken") else {}
     if operation == "ownNodeUpdate" and "node_id" in body and node.faults.on("own-update-takes-node-id"):
         del body["node_id"]
 

@@ -123,6 +123,9 @@ def _try_next(node: Node, node_id: str, job_id: str, settled: Settled) -> bool |
 
 def _settle(node: Node, row: OrderRow, refusal: Refusal | None, settled: Settled) -> bool:
     state, detail = OrderState.DONE, None
+    garbled = refusal is not None and refusal.name == "PARTNER_ANSWER_INVALID"
+    if garbled and node.faults.on("nonsense-taken-for-agreement"):
+        refusal = None
     if refusal is not None:
         detail = f"{row.node_id}: {reason_of(refusal)}"[:512]
         status = refusal.extra.get("partner", {}).get("status", 500)

@@ -61,6 +61,8 @@ def creation(node: Node, job: JobRow) -> dict[str, Any]:
         "config": job.config,
         "session_token": job.session_token,
     }
+    if defect(node, "job-offer-without-settings"):
+        body["config"] = {**job.config, "job_params": {plan.COMMON: {}}}
     if defect(node, "job-create-with-other-id"):
         body["job_id"] = random_id("job")
     return body | {name: value for name, value in optional.items() if value is not None}
@@ -197,7 +199,7 @@ def settled(node: Node, session: Session, order: OrderRow) -> None:
         _settled_creation(node, session, job, cause, step, done=done)
     elif step is Step.STOP:
         _ask_again(node, session, job, order.node_id, None if done else cause)
-    elif done:
+    elif done or (step is Step.TASK_START and defect(node, "task-refusal-ignored")):
         _poll_from_now(node, session, order)
     elif step is Step.START:
         end(node, session, job, cause)
@@ -210,7 +212,7 @@ def settled(node: Node, session: Session, order: OrderRow) -> None:
 def _settled_creation(node: Node, session: Session, job: JobRow, cause: Cause, step: Step, *, done: bool) -> None:
     if job.status != JobStatus.PENDING:
         return
-    if done:
+    if done or (cause is Cause.PARTNER_REFUSED and defect(node, "partner-refusal-ignored")):
         waiting = [row for row in orders.of_job(session, job.job_id, Step.CREATE) if row.state == OrderState.WAITING]
         if step is Step.CREATE and not waiting:
             job.take(agree(job.course))
@@ -279,6 +281,8 @@ def _stop_parts(node: Node, session: Session, job: JobRow, task: TaskRow) -> Non
     local.stop(node, session, job, task, Cause.STOPPED)
     running = [part for part in parts_of(session, task.task_id) if not part.standing.final]
     for node_id in dict.fromkeys(part.node_id for part in running):
+        if defect(node, "task-stop-not-told"):
+            break
         body = {"job_id": job.job_id, "task_id": task.task_id, "attempt": task.attempt}
         orders.put(node, session, job, node_id, Step.TASK_STOP, body, task.task_id)
     gather(session, task, node.now())

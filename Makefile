@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PYTHON ?= python3
 STAMP  := $(VENV)/.installed
 
-.PHONY: certify test lint bench trace proto clean
+.PHONY: certify test lint bench load trace proto clean
 
 certify: $(STAMP)
 	$(BIN)/hutong certify --demo --out reports/latest
@@ -21,6 +21,9 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m loadtests.bench
+
+load: $(STAMP)
+	$(BIN)/python -m loadtests.smoke --demo
 
 trace: $(STAMP)
 	$(BIN)/hutong trace --check

@@ -1,7 +1,7 @@
 """`make load`: a load campaign against a node, judged by the suite's own checks on sampled answers.
 
     python -m loadtests.smoke --demo                      the reference node, started for the purpose
-    python -m loadtests.smoke --profile my-node.toml      any node; --users 20 --seconds 60 --out reports/load
+    python -m loadtests.smoke --profile my-node.toml      any node; --users 20 --seconds 60 --out reports/runs/mine
 
 The profile is the one of `hutong certify`. DIR/load.json has the figures, DIR/load.html the same with charts.
 Exit codes: 0 every gate is met, 1 not, 3 the harness failed, 4 wrong usage. Guarantees: nothing is sent to a node that
@@ -73,7 +73,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     words.add_argument("--campaign", default="smoke", help="name in loadtests/campaigns, or a file")
     words.add_argument("--users", type=int, help="users at a time instead of the campaign's")
     words.add_argument("--seconds", type=float, help="length instead of the campaign's")
-    words.add_argument("--out", type=Path, default=Path("reports/load"), help="folder of load.json and load.html")
+    words.add_argument("--out", type=Path, default=Path("reports/runs/load"), help="folder of load.json and load.html")
     words.add_argument("--allow-remote", action="store_true", help="load a node that is not on this machine")
     words.add_argument("--fault", action="append", default=[], help="with --demo: a deliberate defect of the node")
     given = words.parse_args(argv)

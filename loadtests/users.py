@@ -186,9 +186,8 @@ def attack(tape: Tape, actors: list[Actor], stage: Stage) -> float:
     runner.start(shape.users, spawn_rate=shape.spawn_rate)
     while time.perf_counter() - tape.began < shape.seconds and not (tape.full() or tape.blame):
         stage.clock.elapse(0.05)
-    seconds = time.perf_counter() - tape.began
     runner.quit()
-    return seconds
+    return time.perf_counter() - tape.began
 
 
 def run(profile: Profile, campaign: Campaign) -> dict[str, Any]:

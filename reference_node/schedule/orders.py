@@ -61,12 +61,12 @@ def put(
 
 
 def withdraw(session: Session, job_id: str, task_id: str | None = None) -> list[OrderRow]:
-    """Take back what waits of a job, or of one task of it, except for the news that it has ended; return that."""
+    """Take back what waits of a job, or of one task of it, except for the news that it is to end; return that."""
     wanted = select(OrderRow).where(
         OrderRow.job_id == job_id, OrderRow.state == OrderState.WAITING.value, OrderRow.step != Step.STOP.value
     )
     if task_id is not None:
-        wanted = wanted.where(OrderRow.task_id == task_id)
+        wanted = wanted.where(OrderRow.task_id == task_id, OrderRow.step != Step.TASK_STOP.value)
     rows = list(session.scalars(wanted))
     for row in rows:
         row.state = OrderState.WITHDRAWN.value

@@ -83,6 +83,7 @@ class ChannelClient:
         self._timeout = timeout
         self._open: Callable[[], Wire] = lambda: connect(address)
         self._local = threading.local()
+        self._hands: list[_Hand] = []  # of every thread, so that close reaches those whose thread has ended
         self._headers = {
             "x-ptp-version": "1",
             "x-ptp-tech-provider-code": provider,
@@ -162,11 +163,11 @@ class ChannelClient:
         hand.popped += 1
 
     def close(self) -> None:
-        """Close this thread's connection."""
-        hand: _Hand | None = getattr(self._local, "hand", None)
-        if hand is not None:
+        """Close the connections of all threads; a thread that goes on opens a fresh one."""
+        hands, self._hands = self._hands, []
+        for hand in hands:
             hand.wire.close()
-            del self._local.hand
+        self._local = threading.local()
 
     def _pop(self, hand: _Hand, sender: str, tag: str, until: float) -> Reply:
         headers = {
@@ -217,4 +218,5 @@ class ChannelClient:
         hand: _Hand | None = getattr(self._local, "hand", None)
         if hand is None:
             hand = self._local.hand = _Hand(self._open())
+            self._hands.append(hand)
         return hand

@@ -94,10 +94,13 @@ class Baseline:
         return tuple(result for result in self.results if result.verdict not in fine)
 
     def scenarios(self, fault: str) -> frozenset[str]:
-        """Return the scenarios in which a fault could show."""
+        """Return the scenarios in which a fault could show: always those whose checks may emit its finding."""
+        codes = {declared()[fault].finding, *declared()[fault].blast}
+        telling = {check.scenario for check in _plan().checks if codes & set(check.codes)}
         own = {name for name, places in self.places.items() if fault in places}
         common = sorted(name for name, places in self.common.items() if fault in places and name not in own)
-        return frozenset(own | set(random.Random(fault).sample(common, min(STAND_INS, len(common)))))
+        stand_ins = random.Random(fault).sample(common, min(STAND_INS, len(common)))
+        return frozenset(own | set(stand_ins) | (telling & set(common)))
 
 
 @cache

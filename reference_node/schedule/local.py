@@ -19,7 +19,7 @@ from reference_node.node import Node
 from reference_node.runtime.contract import Key
 from reference_node.schedule import material
 from reference_node.schedule.common import contract_with, defect, schedules
-from reference_node.store.jobs import JobRow, PartRow, TaskRow, current_tasks, gather, parts_of
+from reference_node.store.jobs import JobRow, PartRow, TaskRow, current_tasks, gather, open_tasks, parts_of
 
 
 def new_parts(session: Session, task: TaskRow, parties: Iterable[plan.Party], standing: Standing) -> list[PartRow]:
@@ -115,7 +115,7 @@ def end_here(node: Node, session: Session, job: JobRow, cause: Cause, run: int |
     ended = end(job.course, cause, run)
     if ended == job.course:
         return
-    for task in current_tasks(session, job).values():
+    for task in open_tasks(session, job.job_id):
         stop(node, session, job, task, cause)
         gather(session, task, node.now())
     over(node, job, cause, run)

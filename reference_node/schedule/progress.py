@@ -7,6 +7,7 @@ known or its partner has been silent for too long; the parties of a job that end
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -31,11 +32,9 @@ from reference_node.store.jobs import (
     find_job,
     find_task,
     gather,
+    open_tasks,
     parts_of,
 )
-
-_PENDING = Standing(TaskStatus.PENDING)
-_NEVER = Standing(TaskStatus.FAILED, 1, Cause.NOT_STARTED)
 
 
 def others(node: Node, job: JobRow) -> list[str]:
@@ -95,6 +94,7 @@ def new_task(
     name: str,
     *,
     task_id: str | None = None,
+    attempt: int = 1,
     params: dict[str, Any] | None = None,
     run_params: dict[str, Any] | None = None,
     priority: int | None = None,
@@ -107,7 +107,7 @@ def new_task(
         job_id=job.job_id,
         task_name=name,
         run=job.run,
-        attempt=1,
+        attempt=attempt,
         status=TaskStatus.PENDING.value,
         task_params=params,
         run_params=run_params,
@@ -118,7 +118,7 @@ def new_task(
     session.add(task)
     session.flush()
     kept = plan.parties(job.config) if schedules(node, job) else plan.of_node(job.config, node.node_id)
-    local.new_parts(session, task, kept, _PENDING)
+    local.new_parts(session, task, kept, Standing(TaskStatus.PENDING, attempt))
     return task
 
 
@@ -134,6 +134,7 @@ def advance(node: Node, session: Session, job: JobRow) -> None:
         return
     while True:  # a task that is done at once may let the next one start
         tasks = current_tasks(session, job)
+        _stop_failed(node, session, job, tasks)
         before = plan.feeders(job.dag)
         if defect(node, "dependencies-ignored"):
             before = dict.fromkeys(before, ())
@@ -151,6 +152,13 @@ def advance(node: Node, session: Session, job: JobRow) -> None:
             return
         if not any(tasks[name].standing.final for name in step.start):
             return
+
+
+def _stop_failed(node: Node, session: Session, job: JobRow, tasks: Mapping[str, TaskRow]) -> None:
+    """Of a task that has failed at one party, stop the other parts: they wait for messages that will not come."""
+    for task in tasks.values():
+        if task.status == TaskStatus.FAILED:
+            _stop_parts(node, session, job, task)
 
 
 def start_task(node: Node, session: Session, job: JobRow, task: TaskRow) -> None:
@@ -171,7 +179,7 @@ def start_task(node: Node, session: Session, job: JobRow, task: TaskRow) -> None
 def start_body(job: JobRow, task: TaskRow) -> dict[str, Any]:
     """Return what a party is told of a task that it is to begin."""
     body: dict[str, Any] = {"task_id": task.task_id, "job_id": job.job_id, "task_name": task.task_name}
-    body |= {"priority": task.priority, "run": job.run}
+    body |= {"priority": task.priority, "run": job.run, "attempt": task.attempt}
     optional = {"task_params": task.task_params, "run_params": task.run_params}
     return body | {name: value for name, value in optional.items() if value is not None}
 
@@ -198,11 +206,15 @@ def settled(node: Node, session: Session, order: OrderRow) -> None:
     if step in (Step.CREATE, Step.CREATE_ALL):
         _settled_creation(node, session, job, cause, step, done=done)
     elif step is Step.STOP:
+        if order.body["run"] != job.run:  # the news of an earlier run's end, heard after the next has begun
+            return
         _ask_again(node, session, job, order.node_id, None if done else cause)
     elif done or (step is Step.TASK_START and defect(node, "task-refusal-ignored")):
         _poll_from_now(node, session, order)
     elif step is Step.START:
         end(node, session, job, cause)
+    elif step is Step.TASK_STOP and cause is Cause.PARTNER_REFUSED:  # it never began there
+        _fail_parts(node, session, job, order, Cause.STOPPED)
     else:
         _fail_parts(node, session, job, order, cause)
     if job_detail is not None and step is not Step.STOP:
@@ -226,7 +238,7 @@ def _settled_creation(node: Node, session: Session, job: JobRow, cause: Cause, s
 
 def _ask_again(node: Node, session: Session, job: JobRow, node_id: str, cause: Cause | None) -> None:
     """After the news of the end has arrived: ask a party at once how its parts have ended, or give them up."""
-    for task in current_tasks(session, job).values():
+    for task in open_tasks(session, job.job_id):
         for part in parts_of(session, task.task_id, node_id):
             if part.standing.final:
                 continue
@@ -259,9 +271,7 @@ def _fail_parts(node: Node, session: Session, job: JobRow, order: OrderRow, caus
 
 
 def stop_task(node: Node, session: Session, job: JobRow, task: TaskRow) -> None:
-    """Stop one task at all parties (8.5.3); one that has ended stays as it is."""
-    if task.standing.final:
-        return
+    """Stop one task at all parties (8.5.3); what has ended stays as it is."""
     if task.status == TaskStatus.PENDING:
         task.status, task.cause, task.finished_at = TaskStatus.FAILED.value, Cause.STOPPED.value, node.now()
         for part in parts_of(session, task.task_id):
@@ -273,13 +283,21 @@ def stop_task(node: Node, session: Session, job: JobRow, task: TaskRow) -> None:
 
 
 def _stop_parts(node: Node, session: Session, job: JobRow, task: TaskRow) -> None:
+    """Stop what still runs of a task, here at once and elsewhere by an order, of which one is enough."""
+    if all(part.standing.final for part in parts_of(session, task.task_id)):
+        return
     untold = {row.node_id for row in orders.withdraw(session, job.job_id, task.task_id) if row.tried == 0}
     for part in parts_of(session, task.task_id):
         if part.node_id in untold:
             part.take(rules.stop(part.standing))
     session.flush()
     local.stop(node, session, job, task, Cause.STOPPED)
-    running = [part for part in parts_of(session, task.task_id) if not part.standing.final]
+    told = {
+        row.node_id
+        for row in orders.of_job(session, job.job_id, Step.TASK_STOP)
+        if row.task_id == task.task_id and row.body["attempt"] == task.attempt and row.state != OrderState.WITHDRAWN
+    }
+    running = [part for part in parts_of(session, task.task_id) if not part.standing.final and part.node_id not in told]
     for node_id in dict.fromkeys(part.node_id for part in running):
         if defect(node, "task-stop-not-told"):
             break
@@ -299,7 +317,7 @@ def end(node: Node, session: Session, job: JobRow, cause: Cause, *, rejected: bo
         job.finished_at = node.now()
         return
     job.ending, job.ending_until = cause.value, node.now() + node.config.order_seconds * 1000
-    for task in current_tasks(session, job).values():  # of one that has failed, parts may still run
+    for task in open_tasks(session, job.job_id):
         if task.status == TaskStatus.PENDING:
             _skip(node, session, task)
             continue
@@ -326,7 +344,7 @@ def _end_when_known(node: Node, session: Session, job: JobRow) -> None:
     """End a run that is being ended once no part runs any more, or its node has been silent for too long."""
     late = job.ending_until is not None and node.now() >= job.ending_until
     open_parts = False
-    for task in current_tasks(session, job).values():
+    for task in open_tasks(session, job.job_id):
         for part in parts_of(session, task.task_id):
             if late:
                 part.take(rules.stop(part.standing, Cause.PARTNER_UNREACHABLE))

@@ -29,7 +29,7 @@ from reference_node.services import admission, links, own_approvals
 from reference_node.services.approvals import Body
 from reference_node.services.job_approvals import JobSubject
 from reference_node.services.lists import Listed, without_none
-from reference_node.store.jobs import JobRow, current_tasks, find_job, gather
+from reference_node.store.jobs import JobRow, current_tasks, find_job, gather, open_tasks
 
 _LIST = Listed("job")
 
@@ -310,7 +310,7 @@ def receive_start(node: Node, session: Session, caller: Caller, body: Body) -> N
         _demand(node, caller, job, "job-started-by-stranger")
         if course == job.course or defect(node, "partner-job-not-started"):
             return
-        for task in current_tasks(session, job).values():  # of a run whose end was never heard
+        for task in open_tasks(session, job.job_id):  # of a run whose end was never heard
             local.stop(node, session, job, task, Cause.STOPPED)
             gather(session, task, node.now())
         job.take(course)

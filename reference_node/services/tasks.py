@@ -28,6 +28,7 @@ from reference_node.services.approvals import Body
 from reference_node.services.lists import Listed, without_none
 from reference_node.store.jobs import (
     JobRow,
+    OrderState,
     Step,
     TaskRow,
     current_tasks,
@@ -128,6 +129,10 @@ def receive_start(node: Node, session: Session, caller: Caller, body: Body) -> d
             raise Refusal("ID_TAKEN", pointer="/task_id")
         if defect(node, "repeated-task-start-refused"):
             raise Refusal("ID_TAKEN", pointer="/task_id")
+        if not schedules(node, job) and body.get("attempt", known.attempt) > known.attempt:
+            _rerun_here(node, session, job, known, body)
+            session.commit()
+            node.driver.kick(node)
         return {"task_id": known.task_id}
     if not _in_dag(job, body["task_name"]) and defect(node, "partner-starts-component-outside-dag"):
         return {"task_id": body["task_id"]}
@@ -159,6 +164,7 @@ def _begin_here(node: Node, session: Session, job: JobRow, task_id: str, body: B
         job,
         body["task_name"],
         task_id=task_id,
+        attempt=body.get("attempt", 1),
         params=params,
         run_params=body.get("run_params"),
         priority=body.get("priority"),
@@ -297,6 +303,9 @@ def _rerun_all(node: Node, session: Session, job: JobRow, task: TaskRow, given: 
     if defect(node, "task-not-rerun"):
         return
     standing = rules.rerun(task.standing)
+    latest = current_tasks(session, job).get(task.task_name)
+    if latest is None or latest.task_id != task.task_id:  # a later run has taken its place
+        raise Refusal("JOB_NOT_READY", pointer="/task_id")
     _resume(node, session, job, task.task_name, _next_run(job))
     if given is not None:
         task.task_params = dict(given)
@@ -308,13 +317,26 @@ def _rerun_all(node: Node, session: Session, job: JobRow, task: TaskRow, given: 
     session.flush()
     gather(session, task, node.now())
     local.begin(node, session, job, task)
+    _order_rerun(node, session, job, task, given)
+    if defect(node, "rerun-pulls-downstream"):
+        _pull_downstream(node, session, job, task)
+
+
+def _order_rerun(node: Node, session: Session, job: JobRow, task: TaskRow, given: Mapping[str, Any] | None) -> None:
+    """Have the parties run a task again; one that never heard of it begins with this attempt."""
     body = {"job_id": job.job_id, "task_id": task.task_id, "run": job.run, "attempt": task.attempt}
     if given is not None:
         body["task_params"] = dict(given)
+    begun = {
+        row.node_id
+        for row in orders.of_job(session, job.job_id, Step.TASK_START)
+        if row.task_id == task.task_id and row.state == OrderState.DONE
+    }
     for node_id in progress.others(node, job):
-        orders.put(node, session, job, node_id, Step.TASK_RERUN, body, task.task_id)
-    if defect(node, "rerun-pulls-downstream"):
-        _pull_downstream(node, session, job, task)
+        if node_id in begun:
+            orders.put(node, session, job, node_id, Step.TASK_RERUN, body, task.task_id)
+        else:
+            orders.put(node, session, job, node_id, Step.TASK_START, progress.start_body(job, task), task.task_id)
 
 
 def _pull_downstream(node: Node, session: Session, job: JobRow, task: TaskRow) -> None:
@@ -340,6 +362,8 @@ def receive_rerun(node: Node, session: Session, caller: Caller, body: Body) -> N
 
 
 def _rerun_here(node: Node, session: Session, job: JobRow, task: TaskRow, body: Body) -> None:
+    if body.get("run", job.run) < job.run:
+        raise Refusal("JOB_NOT_READY", pointer="/job_id")
     standing = rules.rerun(task.standing, body.get("attempt"))
     if standing == task.standing or defect(node, "partner-task-not-rerun"):
         return

@@ -192,6 +192,14 @@ def current_tasks(session: Session, job: JobRow) -> dict[str, TaskRow]:
     return {row.task_name: row for row in session.scalars(wanted)}
 
 
+def open_tasks(session: Session, job_id: str) -> Sequence[TaskRow]:
+    """Return the tasks of a job, of whichever run, of which a part has not ended."""
+    ended = [status.value for status in FINAL]
+    open_ = select(PartRow.task_id).where(PartRow.status.not_in(ended))
+    wanted = select(TaskRow).where(TaskRow.job_id == job_id, TaskRow.task_id.in_(open_))
+    return session.scalars(wanted.order_by(TaskRow.seq)).all()
+
+
 def parts_of(session: Session, task_id: str, node_id: str | None = None) -> Sequence[PartRow]:
     """Return the parts of a task, of one node if it is given."""
     wanted = select(PartRow).where(PartRow.task_id == task_id).order_by(PartRow.seq)

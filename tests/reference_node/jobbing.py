@@ -102,6 +102,7 @@ class Worker(TestNode):
 
     __test__ = False
     runner: ScriptedRunner = field(default_factory=ScriptedRunner)
+    scheduler: str = ""
 
     def pump(self) -> None:
         """Let the node do what is due."""

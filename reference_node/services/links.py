@@ -21,7 +21,8 @@ from reference_node.transport.partner import Peer
 
 def with_caller(node: Node, session: Session, caller: Caller, contract_id: str | None) -> ContractRow:
     """Return the contract with the calling node that the request names, or the one it was admitted by."""
-    row = session.get(ContractRow, contract_id or caller.contract_id)
+    named = contract_id or caller.contract_id
+    row = session.get(ContractRow, named) if named else None
     if row is None or row.partner_node_id != caller.node_id or not in_force(node, session, row):
         raise Refusal("CONTRACT_NOT_FOUND", pointer="/contract_id")
     return row

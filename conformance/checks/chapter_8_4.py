@@ -59,6 +59,13 @@ def job_of_a_circular_dag_is_refused(story: Story) -> Iterator[Finding]:
     yield from expect.refused(story, "create-circle", "JOB_DAG_UNCHECKED", *errors, twin="create-loose")
 
 
+@check("8.4.1-a", "job_birth", "JOB_COMPONENT_UNCHECKED")
+def job_of_a_component_that_is_not_here_is_refused(story: Story) -> Iterator[Finding]:
+    """A DAG with a component that the node does not have makes no job."""
+    errors = ("RESOURCE_NOT_FOUND", "DAG_INVALID")
+    yield from expect.refused(story, "create-unknown", "JOB_COMPONENT_UNCHECKED", *errors, twin="create-loose")
+
+
 @check("8.4.1-a", "job_birth", "JOB_PARAMS_UNCHECKED")
 def job_with_a_parameter_that_does_not_fit_is_refused(story: Story) -> Iterator[Finding]:
     """A value that the component does not take is told before anything runs."""

@@ -68,6 +68,13 @@ def job_is_created_by_the_node_that_schedules_it(story: Story) -> Iterator[Findi
     yield from expect.refused(story, "create-by-stranger", "JOB_OF_STRANGER_TAKEN", *errors, twin="create")
 
 
+@check("8.4.1-b", "job_on_data", "JOB_ON_UNGRANTED_DATA")
+def job_on_data_that_was_not_granted_is_refused(story: Story) -> Iterator[Finding]:
+    """A partner's job reads a dataset of this node only after it was granted."""
+    errors = ("RESOURCE_NOT_FOUND", "RESOURCE_NOT_APPROVED", "PERMIT_MISSING", "NOT_YOURS")
+    yield from expect.refused(story, "create-ungranted", "JOB_ON_UNGRANTED_DATA", *errors, twin="create")
+
+
 @check("8.4.1-b", "job_scheduled", "JOB_NOT_SCHEDULED")
 def job_is_created_on_all_parties_for_its_initiator(story: Story) -> Iterator[Finding]:
     """A node that is asked to schedule a job creates it on the parties, under the id that the initiator gave."""

@@ -7,7 +7,7 @@ from typing import Any
 from conformance.harness.partner import Partner, saying
 from conformance.harness.registry import scenario
 from conformance.harness.world import World
-from conformance.suites import drafts, work
+from conformance.suites import drafts, material, work
 
 
 @scenario()
@@ -49,6 +49,22 @@ def _refused_offers(world: World, partner: Partner, flow_id: str, plan: dict[str
     world.call("create-replaced", partner, "jobCreate", replaced, breaks="another DAG was approved")
     unapproved = work.offer(world, partner, f"{partner.node_id}-unknown", plan, "job-unapproved")
     world.call("create-unapproved", partner, "jobCreate", unapproved, breaks="the flow was never approved")
+
+
+@scenario()
+def test_job_on_data(world: World) -> None:
+    """A partner's job reads a dataset of the target's, before it is granted and after (8.4.1-b)."""
+    partner = work.played(world)
+    dataset_id = material.own_dataset(world, "meter")
+    plan = work.dag(work.registered(world), first=("store",))
+    plan["components"][0]["input"] = [drafts.port("table")]
+    project_id, _ = drafts.joined_project(world, partner, "prj-on-data")
+    flow_id = work.approved_flow(world, partner, project_id, "flow", plan)
+    params = {"first": {"input": {"table": dataset_id}}}
+    early = work.offer(world, partner, flow_id, plan, "job-early", task_params=params)
+    world.call("create-ungranted", partner, "jobCreate", early, breaks="the dataset was not granted")
+    material.granted(world, partner, "meter", dataset_id)
+    world.call("create", partner, "jobCreate", work.offer(world, partner, flow_id, plan, task_params=params))
 
 
 @scenario()

@@ -34,6 +34,8 @@ def test_job_birth(world: World) -> None:
     circle = work.dag(codes, first=("second",), second=("first",))
     world.own("create-loose", "ownJobCreate", loose)
     world.own("create-circle", "ownJobCreate", {**loose, "dag": circle}, breaks="DAG: circle")
+    unknown = work.dag({0: world.id("nowhere")}, first=())
+    world.own("create-unknown", "ownJobCreate", {**loose, "dag": unknown}, breaks="the target has no such component")
     for step, params in (("create-misfit", {"first": {"word": "purple"}}), ("create-astray", {"third": {}})):
         bent = work.config(me, partner.node_id, task_params=params)
         world.own(step, "ownJobCreate", {**loose, "config": bent}, breaks="parameters that no component takes")

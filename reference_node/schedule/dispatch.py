@@ -15,7 +15,6 @@ from reference_node.domain.task import Cause, Standing, TaskStatus
 from reference_node.node import Node
 from reference_node.runtime.contract import Exit, Key, LaunchFailed, Work
 from reference_node.schedule import local, material, progress
-from reference_node.schedule.common import defect
 from reference_node.store.jobs import JobRow, PartRow, TaskRow, find_job, find_task, gather
 
 
@@ -40,8 +39,7 @@ def _launch_next(node: Node) -> bool:
             local.stop(node, session, job, task, Cause.STOPPED)
             gather(session, task, node.now())
             return True
-        if not defect(node, "task-never-runs"):
-            _advance(node, session, part, Standing(TaskStatus.RUNNING, part.attempt))
+        _advance(node, session, part, Standing(TaskStatus.RUNNING, part.attempt))
         try:
             work = material.work(node, session, job, task, part)
         except LaunchFailed as failure:
@@ -138,8 +136,6 @@ def _own(node: Node, status: TaskStatus) -> Select[PartRow]:
     """Select this node's parts in a state, the most urgent first."""
     found = select(PartRow).join(TaskRow, TaskRow.task_id == PartRow.task_id)
     found = found.where(PartRow.node_id == node.node_id, PartRow.status == status.value)
-    if defect(node, "priority-ignored"):
-        return found.order_by(PartRow.seq)
     return found.order_by(TaskRow.priority.desc(), PartRow.seq)
 
 

@@ -17,7 +17,7 @@ from tests.reference_node.pair import nodes, sign_contract
 
 ROOM = Path(reference_node.__file__).parent
 _LISTED = re.compile(r'Listed\("([a-z-]+)"\)')
-_PLACE = re.compile(r'faults\.on\(\s*"([a-z0-9-]+)"')
+_PLACE = re.compile(r'(?:faults\.on\(|\bdefect\(node,)\s*"([a-z0-9-]+)"')
 
 
 def test_every_fault_has_a_place_in_the_code() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from reference_node.domain.approval import Kind
 from reference_node.interfaces.audits import Audits
 from reference_node.interfaces.calls import Call
-from reference_node.services import jobs, tasks
+from reference_node.services import jobs, task_stops
 
 _audits = Audits(Kind.JOB)  # 8.4.1-b
 job_audit_apply = _audits.apply
@@ -40,7 +40,7 @@ def job_start(call: Call) -> dict[str, Any]:
 
 def job_stop_all(call: Call) -> dict[str, Any]:
     """8.4.4-b: stop a job, or one task of it, everywhere."""
-    (tasks.receive_stop_all if "task_name" in call.body else jobs.receive_stop_all)(
+    (task_stops.receive_stop_all if "task_name" in call.body else jobs.receive_stop_all)(
         call.node, call.session, call.caller, call.body
     )
     return {}
@@ -48,7 +48,7 @@ def job_stop_all(call: Call) -> dict[str, Any]:
 
 def job_stop(call: Call) -> dict[str, Any]:
     """8.4.4-b: stop a job, or one task of it, on this node."""
-    (tasks.receive_stop if "task_name" in call.body else jobs.receive_stop)(
+    (task_stops.receive_stop if "task_name" in call.body else jobs.receive_stop)(
         call.node, call.session, call.caller, call.body
     )
     return {}

@@ -6,12 +6,12 @@ from typing import Any
 
 from reference_node.errors import Refusal
 from reference_node.interfaces.calls import Call
-from reference_node.services import tasks
+from reference_node.services import task_news, task_runs, task_stops, tasks
 
 
 def task_start(call: Call) -> dict[str, Any]:
     """8.5.1-b: begin a component under a given id."""
-    return tasks.receive_start(call.node, call.session, call.caller, call.body)
+    return task_runs.receive_start(call.node, call.session, call.caller, call.body)
 
 
 def task_query(call: Call) -> dict[str, Any]:
@@ -26,25 +26,25 @@ def task_poll(call: Call) -> dict[str, Any]:
 
 def task_stop(call: Call) -> dict[str, Any]:
     """8.5.3-b: stop one task here."""
-    tasks.receive_stop(call.node, call.session, call.caller, call.body)
+    task_stops.receive_stop(call.node, call.session, call.caller, call.body)
     return {}
 
 
 def task_callback(call: Call) -> dict[str, Any]:
     """8.5.4-b: a party tells of its part."""
-    tasks.receive_callback(call.node, call.session, call.caller, call.body)
+    task_news.receive_callback(call.node, call.session, call.caller, call.body)
     return {}
 
 
 def task_rerun(call: Call) -> dict[str, Any]:
     """8.5.5-b: run one task again."""
-    tasks.receive_rerun(call.node, call.session, call.caller, call.body)
+    task_runs.receive_rerun(call.node, call.session, call.caller, call.body)
     return {}
 
 
 def own_task_start(call: Call) -> dict[str, Any]:
     """8.5.1-a: start one component of a job."""
-    return tasks.start_own(call.node, call.session, call.body, call.trace_id)
+    return task_runs.start_own(call.node, call.session, call.body, call.trace_id)
 
 
 def own_task_list(call: Call) -> dict[str, Any]:
@@ -69,25 +69,25 @@ def own_task_log(call: Call) -> dict[str, Any]:
 
 def own_task_stop(call: Call) -> dict[str, Any]:
     """8.5.3-a: stop one task."""
-    tasks.stop_own(call.node, call.session, call.body, call.trace_id)
+    task_stops.stop_own(call.node, call.session, call.body, call.trace_id)
     return {}
 
 
 def own_task_callback(call: Call) -> dict[str, Any]:
     """8.5.4-a: a component tells of its part."""
-    tasks.receive_own_callback(call.node, call.session, _of_component(call))
+    task_news.receive_own_callback(call.node, call.session, _of_component(call))
     return {}
 
 
 def own_task_rerun(call: Call) -> dict[str, Any]:
     """8.5.5-a: run one task again."""
-    tasks.rerun_own(call.node, call.session, call.body, call.trace_id)
+    task_runs.rerun_own(call.node, call.session, call.body, call.trace_id)
     return {}
 
 
 def own_task_report(call: Call) -> dict[str, Any]:
     """8.5.6: keep what a task has put out."""
-    tasks.report(call.node, call.session, _of_component(call))
+    task_news.report(call.node, call.session, _of_component(call))
     return {}
 
 

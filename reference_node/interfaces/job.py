@@ -7,7 +7,7 @@ from typing import Any
 from reference_node.domain.approval import Kind
 from reference_node.interfaces.audits import Audits
 from reference_node.interfaces.calls import Call
-from reference_node.services import jobs, task_stops
+from reference_node.services import job_offers, job_runs, jobs, task_stops
 
 _audits = Audits(Kind.JOB)  # 8.4.1-b
 job_audit_apply = _audits.apply
@@ -22,25 +22,25 @@ own_job_audit_list = _audits.own_list
 
 def job_create_all(call: Call) -> dict[str, Any]:
     """8.4.1-b: schedule a job for its initiator."""
-    jobs.receive_all(call.node, call.session, call.caller, call.body)
+    job_offers.receive_all(call.node, call.session, call.caller, call.body)
     return {}
 
 
 def job_create(call: Call) -> dict[str, Any]:
     """8.4.1-b: take part in a job."""
-    jobs.receive(call.node, call.session, call.caller, call.body)
+    job_offers.receive(call.node, call.session, call.caller, call.body)
     return {}
 
 
 def job_start(call: Call) -> dict[str, Any]:
     """8.4.3-b: start a job on this node."""
-    jobs.receive_start(call.node, call.session, call.caller, call.body)
+    job_runs.receive_start(call.node, call.session, call.caller, call.body)
     return {}
 
 
 def job_stop_all(call: Call) -> dict[str, Any]:
     """8.4.4-b: stop a job, or one task of it, everywhere."""
-    (task_stops.receive_stop_all if "task_name" in call.body else jobs.receive_stop_all)(
+    (task_stops.receive_stop_all if "task_name" in call.body else job_runs.receive_stop_all)(
         call.node, call.session, call.caller, call.body
     )
     return {}
@@ -48,7 +48,7 @@ def job_stop_all(call: Call) -> dict[str, Any]:
 
 def job_stop(call: Call) -> dict[str, Any]:
     """8.4.4-b: stop a job, or one task of it, on this node."""
-    (task_stops.receive_stop if "task_name" in call.body else jobs.receive_stop)(
+    (task_stops.receive_stop if "task_name" in call.body else job_runs.receive_stop)(
         call.node, call.session, call.caller, call.body
     )
     return {}
@@ -61,7 +61,7 @@ def job_status_all(call: Call) -> dict[str, Any]:
 
 def own_job_create(call: Call) -> dict[str, Any]:
     """8.4.1-a: make a job of a flow."""
-    return jobs.create(call.node, call.session, call.body, call.trace_id)
+    return job_offers.create(call.node, call.session, call.body, call.trace_id)
 
 
 def own_job_list(call: Call) -> dict[str, Any]:
@@ -81,16 +81,16 @@ def own_job_status_all(call: Call) -> dict[str, Any]:
 
 def own_job_start(call: Call) -> dict[str, Any]:
     """8.4.3-a: start a job."""
-    jobs.start_own(call.node, call.session, call.body["job_id"], call.trace_id)
+    job_runs.start_own(call.node, call.session, call.body["job_id"], call.trace_id)
     return {}
 
 
 def own_job_stop(call: Call) -> dict[str, Any]:
     """8.4.4-a: stop a job."""
-    jobs.stop_own(call.node, call.session, call.body["job_id"])
+    job_runs.stop_own(call.node, call.session, call.body["job_id"])
     return {}
 
 
 def own_job_rerun(call: Call) -> dict[str, Any]:
     """8.4.5: run a job again."""
-    return jobs.rerun_own(call.node, call.session, call.body, call.trace_id)
+    return job_runs.rerun_own(call.node, call.session, call.body, call.trace_id)

@@ -7,7 +7,7 @@ from typing import Any
 from reference_node.domain.approval import Kind
 from reference_node.interfaces.audits import Audits
 from reference_node.interfaces.calls import Call
-from reference_node.services import links, projects
+from reference_node.services import links, projects, shared_projects
 
 _audits = Audits(Kind.PROJECT)  # 8.2.1-b, 9.2-b-3
 project_audit_apply = _audits.apply
@@ -25,18 +25,18 @@ own_project_audit_list = _audits.own_list
 
 def project_update(call: Call) -> dict[str, Any]:
     """8.2.3-b: the owner of a shared project has changed it."""
-    projects.receive_update(call.node, call.session, call.caller, call.body)
+    shared_projects.receive_update(call.node, call.session, call.caller, call.body)
     return {}
 
 
 def project_list(call: Call) -> dict[str, Any]:
     """8.2.2-b: the projects shared with the caller."""
-    return projects.list_for(call.node, call.session, call.caller, call.query)
+    return shared_projects.list_for(call.node, call.session, call.caller, call.query)
 
 
 def project_query(call: Call) -> dict[str, Any]:
     """8.2.2-d: one project shared with the caller."""
-    return projects.query_for(call.node, call.session, call.caller, call.query)
+    return shared_projects.query_for(call.node, call.session, call.caller, call.query)
 
 
 def own_project_create(call: Call) -> dict[str, Any]:

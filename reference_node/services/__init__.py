@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from reference_node.node import Node
 from reference_node.schedule import driver
 from reference_node.security import guards
-from reference_node.services import jobs, own_approvals, own_contracts
+from reference_node.services import job_runs, own_approvals, own_contracts
 from reference_node.services.subjects import poll_approvals
 from reference_node.store.contracts import ContractRow
 
@@ -50,5 +50,5 @@ CHORES: tuple[Callable[[Node], None], ...] = (
 
 CONTRACT_ENDED: tuple[Callable[[Node, Session, ContractRow], None], ...] = (
     own_approvals.end_with_contract,
-    jobs.end_with_contract,
+    job_runs.end_with_contract,
 )

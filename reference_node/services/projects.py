@@ -1,7 +1,7 @@
-"""Projects (8.2): of this node, and shared with partners that have agreed to take part.
+"""Projects of this node (8.2), and what each node contributes to a project.
 
-Guarantees: a project is changed and deleted by its owner only; a partner sees and is told of it while its approval is
-in force; datasets that are private to this node never show in what a partner sees.
+Guarantees: a project is changed and deleted by its owner only, and the partners in it are told; datasets that are
+private to this node never show in what a partner sees.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from reference_node.domain import Role
 from reference_node.domain.approval import Kind
 from reference_node.domain.ids import random_id
 from reference_node.errors import Refusal
 from reference_node.node import Node
-from reference_node.security.guards import Caller
-from reference_node.services import links, nodes, own_approvals
-from reference_node.services.approvals import Body, Draft, faulty
+from reference_node.services import own_approvals
+from reference_node.services.approvals import Body
 from reference_node.services.lists import Listed, without_none
 from reference_node.store.approvals import ApprovalRow, PermitRow, in_force, of_resource, still_good
 from reference_node.store.contracts import ContractRow
@@ -28,55 +26,8 @@ from reference_node.store.outbox import OutboxRow
 from reference_node.store.resources import DatasetRow, FlowRow, ProjectDatasetRow, ProjectRow, counts
 
 PRIVATE = "PRIVATE"
-_FIELDS = ("name", "description", "type")
-_LIMITS = ("time_limit", "times_limit")
-_OPEN = {"REJECTED": "project-open-while-rejected", "TERMINATED": "project-open-while-terminated"}
-_OWN, _SHARED = Listed("project"), Listed("shared-project")
-
-
-class ProjectSubject:
-    """A partner is asked to take part in this node's project."""
-
-    kind = Kind.PROJECT
-
-    def draft(self, node: Node, session: Session, contract: ContractRow, body: Body) -> Draft:
-        """Send the project with the datasets that this node contributes."""
-        del contract
-        row = owned(node, session, body["project_id"])
-        content = without_none(
-            {
-                "project_id": row.project_id,
-                **{name: getattr(row, name) for name in _FIELDS},
-                "datasets": _offered(node, session, row.project_id),
-                **{name: body.get(name) for name in _LIMITS},
-            }
-        )
-        return Draft(row.project_id, content, row.name)
-
-    def receive(self, node: Node, session: Session, contract: ContractRow, body: Body) -> Draft:
-        """Take any project whose id is not somebody else's here."""
-        del node
-        _refuse_taken_id(session, contract.partner_node_id, body["project_id"])
-        return Draft(body["project_id"], dict(body), body["name"])
-
-    def approved(self, node: Node, session: Session, row: ApprovalRow) -> None:
-        """Keep a copy of the partner's project."""
-        if row.role != Role.APPROVER:
-            return
-        _refuse_taken_id(session, row.partner_node_id, row.resource_id)
-        rejected = row.status != "APPROVED"  # only a defect comes here with a rejection
-        owner = node.node_id if rejected else row.partner_node_id
-        copy = session.scalar(select(ProjectRow).where(ProjectRow.project_id == row.resource_id))
-        if copy is None:
-            copy = ProjectRow(project_id=row.resource_id, owner_node_id=owner, created_at=node.now())
-            session.add(copy)
-        for name in _FIELDS:
-            setattr(copy, name, row.content.get(name))
-        if faulty(node, self.kind, "copy-differs"):
-            copy.description = None
-        copy.updated_at = node.now()
-        session.flush()
-        contribute(node, session, row.resource_id, row.content.get("datasets", []), {row.partner_node_id, node.node_id})
+FIELDS = ("name", "description", "type")
+_OWN = Listed("project")
 
 
 def create(node: Node, session: Session, body: Body) -> dict[str, Any]:
@@ -90,7 +41,7 @@ def create(node: Node, session: Session, body: Body) -> dict[str, Any]:
         session.flush()
     now = node.now()
     row = ProjectRow(project_id=project_id, owner_node_id=node.node_id, created_at=now, updated_at=now)
-    for name in _FIELDS:
+    for name in FIELDS:
         setattr(row, name, body.get(name))
     if node.faults.on("project-description-lost"):
         row.description = None
@@ -134,19 +85,19 @@ def update(node: Node, session: Session, body: Body) -> dict[str, Any]:
     if node.faults.on("project-update-creates") and not _known(session, body["project_id"]):
         create(node, session, body)
     row = owned(node, session, body["project_id"])
-    change = {name: body[name] for name in _FIELDS if name in body}
+    change = {name: body[name] for name in FIELDS if name in body}
     if node.faults.on("project-update-clears-others"):
         row.description = row.type = None
     if not node.faults.on("project-update-lost"):
-        _apply(row, change)
+        overwrite(row, change)
         if node.faults.on("project-update-touches-others"):
             for other in session.scalars(select(ProjectRow).where(ProjectRow.owner_node_id == node.node_id)):
-                _apply(other, change)
+                overwrite(other, change)
         if "dataset_ids" in body:
             _set_own_datasets(node, session, row.project_id, body["dataset_ids"])
     row.updated_at = node.now()
     if "dataset_ids" in body:
-        change["datasets"] = _offered(node, session, row.project_id)
+        change["datasets"] = offered(node, session, row.project_id)
     session.flush()
     project, owed = record(node, session, row), _owe_update(node, session, row.project_id, change)
     session.commit()
@@ -180,66 +131,6 @@ def remove(node: Node, session: Session, project_id: str) -> None:
         node.outbox.attempt(item)
 
 
-def list_for(node: Node, session: Session, caller: Caller, query: Mapping[str, Any]) -> dict[str, Any]:
-    """List to a partner the projects that it shares with this node (8.2.2-b)."""
-    links.with_caller(node, session, caller, query["contract_id"])
-    shared = (
-        select(ApprovalRow.resource_id)
-        .outerjoin(PermitRow, PermitRow.audit_id == ApprovalRow.audit_id)
-        .where(ApprovalRow.kind == Kind.PROJECT.value)
-    )
-    if not node.faults.on("project-list-holds-undecided"):
-        shared = shared.where(still_good(node.now()))
-    wanted = select(ProjectRow)
-    if node.faults.on("project-list-leaves-out-the-partners"):
-        wanted = wanted.where(ProjectRow.owner_node_id == node.node_id)
-    if not node.faults.on("project-list-open-to-strangers"):
-        shared = shared.where(ApprovalRow.partner_node_id == caller.node_id)
-        wanted = wanted.where(ProjectRow.project_id.in_(shared))
-    wanted = wanted.order_by(ProjectRow.seq.desc())
-    page = _SHARED.answer(node, session, query, wanted, summary)
-    return {**page, "statistics": {"by_type": counts(session, wanted, ProjectRow.type)}}
-
-
-def query_for(node: Node, session: Session, caller: Caller, query: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe one shared project to a partner in it (8.2.2-d)."""
-    links.with_caller(node, session, caller, query["contract_id"])
-    if node.faults.on("project-query-open-to-strangers"):
-        row = find(session, query["project_id"])
-    else:
-        row = shared_with(node, session, caller.node_id, query["project_id"])
-    if node.faults.on("shared-project-without-description"):
-        session.expunge(row)
-        row.description = None
-    own = nodes.particulars(node, session)
-    found = [{"node_id": node.node_id, "name": own["name"], "inst_id": own["inst_id"]}]
-    for contract in _partners(node, session, row.project_id):
-        named = {name: contract.partner.get(name) for name in ("name", "inst_id")}
-        found.append(without_none({"node_id": contract.partner_node_id, **named}))
-    if node.faults.on("shared-project-without-datasets"):
-        return {**summary(row), "nodes": found, "datasets": {}}
-    return {**summary(row), "nodes": found, "datasets": datasets_of(node, session, row.project_id, shown=True)}
-
-
-def receive_update(node: Node, session: Session, caller: Caller, body: Body) -> None:
-    """Take over what the owner of a shared project has changed (8.2.3-b)."""
-    links.with_caller(node, session, caller, body["contract_id"])
-    if node.faults.on("project-update-by-stranger-taken"):
-        row = find(session, body["project_id"])
-    else:
-        row = shared_with(node, session, caller.node_id, body["project_id"])
-        if row.owner_node_id != caller.node_id:
-            raise Refusal("NOT_YOURS", pointer="/project_id")
-    if node.faults.on("project-sync-ignored"):
-        return
-    if node.faults.on("project-sync-clears-others"):
-        row.description = row.type = None
-    _apply(row, {name: body[name] for name in _FIELDS if name in body})
-    row.updated_at = node.now()
-    if "datasets" in body and not node.faults.on("project-sync-keeps-old-datasets"):
-        contribute(node, session, row.project_id, body["datasets"], {caller.node_id})
-
-
 def find(session: Session, project_id: str) -> ProjectRow:
     """Return a project by its id."""
     row = session.scalar(select(ProjectRow).where(ProjectRow.project_id == project_id))
@@ -263,21 +154,6 @@ def owned(node: Node, session: Session, project_id: str) -> ProjectRow:
     if row.owner_node_id != node.node_id:
         raise Refusal("NOT_YOURS", pointer="/project_id")
     return row
-
-
-def shared_with(node: Node, session: Session, partner_node_id: str, project_id: str) -> ProjectRow:
-    """Return a project in which this node and a partner take part; to a stranger it does not exist."""
-    if in_force(session, Kind.PROJECT, project_id, partner_node_id, node.now()) is not None:
-        return find(session, project_id)
-    known = select(ApprovalRow.status).where(
-        ApprovalRow.kind == Kind.PROJECT.value,
-        ApprovalRow.resource_id == project_id,
-        ApprovalRow.partner_node_id == partner_node_id,
-    )
-    status = session.scalar(known.limit(1))
-    if node.faults.on(_OPEN.get(status or "", "")):
-        return find(session, project_id)
-    raise Refusal("PERMIT_MISSING" if status else "RESOURCE_NOT_FOUND", pointer="/project_id")
 
 
 def contribute(
@@ -304,38 +180,14 @@ def datasets_of(node: Node, session: Session, project_id: str, *, shown: bool) -
     return found
 
 
-def summary(row: ProjectRow) -> dict[str, Any]:
-    """Return a project as `ProjectSummary`."""
-    return without_none({"project_id": row.project_id, **{name: getattr(row, name) for name in _FIELDS}})
+def offered(node: Node, session: Session, project_id: str) -> list[dict[str, Any]]:
+    """What this node contributes, as partners see it."""
+    ids = datasets_of(node, session, project_id, shown=True).get(node.node_id, [])
+    rows = session.scalars(select(DatasetRow).where(DatasetRow.dataset_id.in_(ids)).order_by(DatasetRow.seq))
+    return [dataset_summary(node, row) for row in rows]
 
 
-def record(node: Node, session: Session, row: ProjectRow) -> dict[str, Any]:
-    """Return a project as `ProjectRecord`."""
-    partners = _partners(node, session, row.project_id)
-    nodes_ = [{"node_id": item.partner_node_id, "contract_id": item.contract_id} for item in partners]
-    return {
-        **summary(row),
-        "owner_node_id": row.owner_node_id,
-        "nodes": [{"node_id": node.node_id}, *nodes_],
-        "datasets": datasets_of(node, session, row.project_id, shown=False),
-        "created_at": row.created_at,
-        "updated_at": row.updated_at,
-    }
-
-
-def _apply(row: ProjectRow, change: Mapping[str, Any]) -> None:
-    for name, value in change.items():
-        setattr(row, name, value)
-
-
-def _refuse_taken_id(session: Session, partner_node_id: str, project_id: str) -> None:
-    """One id is one project on this node: another owner's cannot be taken over."""
-    row = session.scalar(select(ProjectRow).where(ProjectRow.project_id == project_id))
-    if row is not None and row.owner_node_id != partner_node_id:
-        raise Refusal("ID_TAKEN", pointer="/project_id")
-
-
-def _partners(node: Node, session: Session, project_id: str) -> list[ContractRow]:
+def partners_in(node: Node, session: Session, project_id: str) -> list[ContractRow]:
     """Return the contracts with the partners that take part in a project, one for each partner."""
     rows = session.scalars(
         select(ContractRow)
@@ -351,6 +203,45 @@ def _partners(node: Node, session: Session, project_id: str) -> list[ContractRow
     return list({row.partner_node_id: row for row in rows}.values())
 
 
+def summary(row: ProjectRow) -> dict[str, Any]:
+    """Return a project as `ProjectSummary`."""
+    return without_none({"project_id": row.project_id, **{name: getattr(row, name) for name in FIELDS}})
+
+
+def record(node: Node, session: Session, row: ProjectRow) -> dict[str, Any]:
+    """Return a project as `ProjectRecord`."""
+    partners = partners_in(node, session, row.project_id)
+    nodes_ = [{"node_id": item.partner_node_id, "contract_id": item.contract_id} for item in partners]
+    return {
+        **summary(row),
+        "owner_node_id": row.owner_node_id,
+        "nodes": [{"node_id": node.node_id}, *nodes_],
+        "datasets": datasets_of(node, session, row.project_id, shown=False),
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }
+
+
+def overwrite(row: ProjectRow, change: Mapping[str, Any]) -> None:
+    """Put new values in the place of those that a change names."""
+    for name, value in change.items():
+        setattr(row, name, value)
+
+
+def dataset_summary(node: Node, row: DatasetRow) -> dict[str, Any]:
+    """Return a dataset as `DatasetSummary`."""
+    return without_none(
+        {
+            "dataset_id": row.dataset_id,
+            "name": row.name,
+            "owner": node.node_id,
+            "category": row.category,
+            "count": row.count,
+            "description": row.description,
+        }
+    )
+
+
 def _known(session: Session, project_id: str) -> bool:
     return session.scalar(select(ProjectRow.seq).where(ProjectRow.project_id == project_id)) is not None
 
@@ -358,7 +249,7 @@ def _known(session: Session, project_id: str) -> bool:
 def _owe_update(node: Node, session: Session, project_id: str, change: dict[str, Any]) -> list[OutboxRow]:
     if node.faults.on("project-update-not-sent"):
         return []
-    told = _partners(node, session, project_id)
+    told = partners_in(node, session, project_id)
     if node.faults.on("project-update-sent-to-all"):
         told = list(session.scalars(select(ContractRow).where(ContractRow.status == "APPROVED")))
     return [
@@ -380,27 +271,6 @@ def _set_own_datasets(node: Node, session: Session, project_id: str, dataset_ids
             raise Refusal("RESOURCE_NOT_FOUND", pointer=f"/dataset_ids/{index}")
         session.add(at(project_id=project_id, node_id=node.node_id, dataset_id=dataset_id))
     session.flush()
-
-
-def _offered(node: Node, session: Session, project_id: str) -> list[dict[str, Any]]:
-    """What this node contributes, as partners see it."""
-    ids = datasets_of(node, session, project_id, shown=True).get(node.node_id, [])
-    rows = session.scalars(select(DatasetRow).where(DatasetRow.dataset_id.in_(ids)).order_by(DatasetRow.seq))
-    return [dataset_summary(node, row) for row in rows]
-
-
-def dataset_summary(node: Node, row: DatasetRow) -> dict[str, Any]:
-    """Return a dataset as `DatasetSummary`."""
-    return without_none(
-        {
-            "dataset_id": row.dataset_id,
-            "name": row.name,
-            "owner": node.node_id,
-            "category": row.category,
-            "count": row.count,
-            "description": row.description,
-        }
-    )
 
 
 def _showable(session: Session, dataset_id: str) -> bool:

@@ -12,7 +12,7 @@ from reference_node.services.flows import FlowSubject
 from reference_node.services.grants import DatasetSubject
 from reference_node.services.job_approvals import JobSubject
 from reference_node.services.models import ModelSubject
-from reference_node.services.projects import ProjectSubject
+from reference_node.services.shared_projects import ProjectSubject
 
 SUBJECTS: Mapping[Kind, Subject] = {
     Kind.PROJECT: ProjectSubject(),

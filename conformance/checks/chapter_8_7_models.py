@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 from conformance.checks import calls, listing
 from conformance.harness import expect
@@ -15,33 +14,26 @@ from conformance.harness.story import MISSING, Story
 NOT_SEEN = ("AUDIT_NOT_FOUND", "NOT_YOURS")
 
 
-def _named(story: Story, *slugs: str) -> list[dict[str, Any]]:
-    facts = [story.fact(slug) for slug in slugs]
-    return [{"model_id": fact["model_id"] if isinstance(fact, dict) else fact} for fact in facts]
-
-
 # --- 8.7.2.1-a list -------------------------------------------------------------------------------------------------
 
 
 @check("8.7.2.1-a", "model_own", "MODEL_LIST_INCOMPLETE")
 def the_list_has_every_model_of_the_project(story: Story) -> Iterator[Finding]:
     """Every model of a project is in its list."""
-    wanted = _named(story, "first", "second", "removed")
+    wanted = listing.named(story, "model_id", "first", "second", "removed")
     yield from listing.holds(story, "list", wanted, "MODEL_LIST_INCOMPLETE")
 
 
 @check("8.7.2.1-a", "model_own", "MODEL_OF_OTHER_PROJECT_LISTED")
 def the_list_has_no_model_of_another_project(story: Story) -> Iterator[Finding]:
     """A model of another project is not in the list of this one."""
-    yield from listing.lacks(story, "list", _named(story, "other"), "MODEL_OF_OTHER_PROJECT_LISTED")
+    yield from listing.lacks(story, "list", listing.named(story, "model_id", "other"), "MODEL_OF_OTHER_PROJECT_LISTED")
 
 
 @check("8.7.2.1-a", "model_own", "MODEL_TOTAL_WRONG")
 def the_list_of_models_tells_its_total(story: Story) -> Iterator[Finding]:
     """The total of the list of models counts what matches on all pages together."""
-    yield from listing.counts(story, "list", "MODEL_TOTAL_WRONG")
-    for page in ("page-1", "page-2"):
-        yield from expect.shows(story, page, "/total", story.step("list").get("/total"), "MODEL_TOTAL_WRONG")
+    yield from listing.totals(story, ("page-1", "page-2"), "list", "MODEL_TOTAL_WRONG")
 
 
 @check("8.7.2.1-a", "model_own", "MODEL_PAGE_WRONG")
@@ -61,13 +53,17 @@ def the_list_of_models_counts_by_algorithm(story: Story) -> Iterator[Finding]:
 @check("8.7.2.1-a", "model_own", "MODEL_REMOVED_STILL_FOUND")
 def a_removed_model_is_not_listed(story: Story) -> Iterator[Finding]:
     """A model that was removed is not in the list."""
-    yield from listing.lacks(story, "list-after", _named(story, "removed"), "MODEL_REMOVED_STILL_FOUND")
+    yield from listing.lacks(
+        story, "list-after", listing.named(story, "model_id", "removed"), "MODEL_REMOVED_STILL_FOUND"
+    )
 
 
 @check("8.7.2.1-a", "model_own", "MODEL_OTHER_REMOVED")
 def removing_a_model_spares_the_others(story: Story) -> Iterator[Finding]:
     """The removal of one model leaves the others in the list."""
-    yield from listing.holds(story, "list-after", _named(story, "first", "second"), "MODEL_OTHER_REMOVED")
+    yield from listing.holds(
+        story, "list-after", listing.named(story, "model_id", "first", "second"), "MODEL_OTHER_REMOVED"
+    )
 
 
 # --- 8.7.2.1-b query ------------------------------------------------------------------------------------------------

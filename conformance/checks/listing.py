@@ -55,12 +55,25 @@ def shows(story: Story, name: str, which: Mapping[str, Any], field: str, expecte
         )
 
 
+def named(story: Story, key: str, *slugs: str) -> list[dict[str, Any]]:
+    """Return how a list would name what these facts hold; a fact is a registration or an id."""
+    facts = [story.fact(slug) for slug in slugs]
+    return [{key: fact[key] if isinstance(fact, dict) else fact} for fact in facts]
+
+
 def counts(story: Story, name: str, code: str) -> Iterator[Finding]:
     """The total of a list that fits on one page is the number of its records."""
     step = story.step(name)
     number = len(rows(step))
     if number < FULL_PAGE and step.reading.accepted and step.get("/total") != number:
         yield expect.finding(code, step, pointer="/total", expected=number, actual=step.get("/total"))
+
+
+def totals(story: Story, pages: Iterable[str], whole: str, code: str) -> Iterator[Finding]:
+    """The total of a list is the number of its records, and every page of it tells the same."""
+    yield from counts(story, whole, code)
+    for page in pages:
+        yield from expect.shows(story, page, "/total", story.step(whole).get("/total"), code)
 
 
 def pages(story: Story, names: Iterable[str], keys: tuple[str, ...], size: int, code: str) -> Iterator[Finding]:

@@ -17,7 +17,8 @@ from conformance.harness import engine
 from conformance.harness.binding import load_binding
 from conformance.harness.errors import HarnessError
 from conformance.harness.profile import Profile
-from conformance.harness.world import Told, World
+from conformance.harness.steps import Told
+from conformance.harness.world import World
 
 
 @dataclass(frozen=True, slots=True)

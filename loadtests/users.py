@@ -27,8 +27,9 @@ from conformance.harness.binding import load_binding
 from conformance.harness.errors import Blame, HarnessError, Prerequisite, ScenarioStop
 from conformance.harness.partner import Partner
 from conformance.harness.profile import Profile, parse_profile
+from conformance.harness.steps import Told
 from conformance.harness.target import HttpTransport
-from conformance.harness.world import Stage, Told, World
+from conformance.harness.world import Stage, World
 from loadtests.campaign import Campaign, Step, Story, fill, offered, parse_campaign, reshaped
 
 MOST_SAMPLES = 2000

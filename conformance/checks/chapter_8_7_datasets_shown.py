@@ -1,4 +1,4 @@
-"""Datasets between nodes (8.7.1.2-a, -c, -d, -f): public and granted ones, shown to partners and passed on of theirs."""
+"""Datasets between nodes (8.7.1.2-a, -c, -d, -f): public and granted ones, shown to partners, passed on of theirs."""
 
 from __future__ import annotations
 

@@ -30,9 +30,10 @@ from conformance.harness.records import CheckResult, Exchange, Stop, StopKind, T
 from conformance.harness.registry import Check, Scenario
 from conformance.harness.schema import Contract
 from conformance.harness.signing import KeyRing
+from conformance.harness.steps import Told
 from conformance.harness.target import HttpTransport, Transport
 from conformance.harness.verdict import Outcome, RequirementResult
-from conformance.harness.world import Stage, Told, World
+from conformance.harness.world import Stage, World
 from specs import Level, Verification
 
 SANITY = "sanity"

@@ -1,8 +1,7 @@
 """The world of one scenario: its partners, its calls to the target, the calls it awaits, its private ids.
 
 Every scenario has ids of its own, so scenarios run in parallel and a run can be repeated on a dirty target. Whatever
-happens is recorded; nothing is judged here. Reading the data of an answer that was refused ends the scenario as a
-failed prerequisite; the check that owns that step says what was wrong.
+happens is recorded; nothing is judged here.
 
 >>> def test_contract_cancel(world):                                               # doctest: +SKIP
 ...     partner = world.partner()
@@ -18,22 +17,24 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from conformance.harness import signing
-from conformance.harness.binding import Binding, Reading
+from conformance.harness import readings, signing
+from conformance.harness.binding import Binding
 from conformance.harness.clock import Clock, eventually
 from conformance.harness.errors import Blame, NotOffered, Prerequisite, Undrivable
-from conformance.harness.partner import Behaviour, Inbound, Partner, Receiver
+from conformance.harness.partner import Behaviour, Partner, Receiver
 from conformance.harness.profile import Profile, Role
 from conformance.harness.records import Answer, Direction, Exchange, Request, Transcript
 from conformance.harness.schema import Contract
-from conformance.harness.story import LABEL, MISSING, at
+from conformance.harness.steps import Awaited, Tamper, Told
+from conformance.harness.story import LABEL
 from conformance.harness.target import Transport, Unanswered
 
 T = TypeVar("T")
+Spelled = tuple[str, str, tuple[tuple[str, str], ...], bytes]  # method, path, query, body
 # Whether what is being done is the same in every scenario: signing a contract, ending it, asking for a sign of life.
 COMMON: ContextVar[bool] = ContextVar("COMMON", default=False)
 CONTRACT_DAYS = 30
@@ -47,85 +48,6 @@ def _common() -> Iterator[None]:
         yield
     finally:
         COMMON.reset(token)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tamper:
-    """What is bent in a request before it leaves; by default nothing.
-
-    `before` headers are signed as they stand; `after` headers, `body`, `query`, `method` and `path` are put in place
-    once the request has been signed, which was made for `signed_method` and `signed_path` where they are given and
-    does not cover the component `uncovered`; `label` is the algorithm that the signature is said to be of. `leave_out`
-    drops headers last.
-    """
-
-    leave_out: tuple[str, ...] = ()
-    before: Mapping[str, str] = field(default_factory=dict)
-    after: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    query: tuple[tuple[str, str], ...] | None = None
-    method: str = ""
-    path: str = ""
-    signed_method: str = ""
-    signed_path: str = ""
-    uncovered: str = ""
-    label: str = ""
-    nonce: str = ""
-    offset_ms: int = 0
-    source: str = ""
-    target: str = ""
-    key: signing.Key | None = None
-    unsigned: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """The answer to a step. `data` ends the scenario when the step was refused."""
-
-    step: str
-    exchange: Exchange
-    reading: Reading | None
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the target accepted the request."""
-        return self.reading is not None and self.reading.accepted
-
-    @property
-    def data(self) -> Mapping[str, Any]:
-        """What the answer carries. Raises Prerequisite when it was refused or never came."""
-        if self.reading is None:
-            raise Prerequisite(f"step {self.step} got no answer: {self.exchange.failure}")
-        if not self.reading.accepted:
-            raise Prerequisite(f"step {self.step} was refused: {self.reading.error or self.reading.msg}")
-        return self.reading.data
-
-    def at(self, pointer: str) -> Any:
-        """Return what the answer shows at a pointer. Raises Prerequisite when there is nothing."""
-        value = at(self.data, pointer)
-        if value is MISSING:
-            raise Prerequisite(f"the answer to step {self.step} has nothing at {pointer}")
-        return value
-
-
-@dataclass(frozen=True, slots=True)
-class Awaited:
-    """A call that the scenario waited for."""
-
-    step: str
-    inbound: Inbound | None
-
-    @property
-    def came(self) -> bool:
-        """Whether the target called."""
-        return self.inbound is not None
-
-    @property
-    def sent(self) -> Mapping[str, Any]:
-        """What the target sent. Raises Prerequisite when it never called."""
-        if self.inbound is None:
-            raise Prerequisite(f"the target never made the call awaited as {self.step}")
-        return self.inbound.sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +64,7 @@ class Stage:
     keyring: signing.KeyRing
     record: Callable[[Exchange], None]
     peer: Transport | None = None
+    grpc: Transport | None = None
 
 
 class World:
@@ -233,34 +156,10 @@ class World:
         raw: bytes | None = None,
     ) -> Told:
         """Call the target as a partner. `breaks` names the rule that the request breaks on purpose."""
-        self._offered(operation)
+        self.offered(operation)
         bend = tamper or Tamper()
         method, path, query, body = self._spelled(operation, data or {}, raw)
-        headers: dict[str, str] = {} if method == "GET" else {"content-type": "application/json"}
-        if operation != "nodeQuery":
-            headers |= signing.signed_headers(
-                bend.key or partner.key,
-                bend.signed_method or method,
-                bend.signed_path or path,
-                query,
-                body,
-                source=bend.source or partner.node_id,
-                target=bend.target or self.profile.target.node_id,
-                nonce=bend.nonce or secrets.token_urlsafe(24),
-                timestamp_ms=self.now_ms() + bend.offset_ms,
-                trace_id=secrets.token_hex(16),
-                token_set=",".join(permits),
-                extra=bend.before,
-                without=bend.uncovered,
-            )
-        own_side = self.stage.contract.operations[operation].own_side
-        if bend.unsigned or not (own_side or self.stage.binding.signed(operation)):
-            headers.pop("x-auth-sign", None)
-        if bend.label and "x-auth-sign" in headers:
-            headers["x-auth-sign"] = headers["x-auth-sign"].replace(f'"{partner.key.alg}"', f'"{bend.label}"')
-        headers |= bend.after
-        for name in bend.leave_out:
-            headers.pop(name, None)
+        headers = self._signed(partner, operation, bend, permits, (method, path, query, body))
         request = Request(
             bend.method or method,
             bend.path or path,
@@ -268,7 +167,7 @@ class World:
             self.stage.binding.spell_headers(headers),
             bend.body if bend.body is not None else body,
         )
-        return self._send(step, operation, request, partner.node_id, breaks)
+        return self.send(step, operation, request, partner.node_id, breaks)
 
     def own(
         self,
@@ -281,7 +180,7 @@ class World:
         raw: bytes | None = None,
     ) -> Told:
         """Call an own-side operation as the target's operator. `token` replaces the profile's."""
-        self._offered(operation)
+        self.offered(operation)
         secret = self.profile.operator
         if secret is None and token is None:
             raise Undrivable(f"the profile has no [operator] token, so {operation} cannot be called")
@@ -290,21 +189,23 @@ class World:
         headers = {} if method == "GET" else {"content-type": "application/json"}
         if shown:
             headers["authorization"] = f"Bearer {shown}"
-        return self._send(step, operation, Request(method, path, query, headers, body), "", breaks)
+        return self.send(step, operation, Request(method, path, query, headers, body), "", breaks)
 
     def peer(self, step: str, operation: str, data: Mapping[str, Any] | None = None) -> Told:
         """Call an own-side operation of the vendor's second node, as its operator."""
         declared = self.profile.peer
         if declared is None or declared.operator is None or self.stage.peer is None:
             raise NotOffered("profile: there is no [peer] with an operator token")
-        self._offered(operation)
+        self.offered(operation)
         method, path, query, body = self._spelled(operation, data or {}, None)
         headers = {"authorization": f"Bearer {declared.operator.reveal()}"}
         if method != "GET":
             headers["content-type"] = "application/json"
         self.current = step
         request = Request(method, path, query, headers, body)
-        return self._exchange(step, operation, request, declared.node_id, "", to_peer=True)
+        return self._exchange(
+            step, operation, request, declared.node_id, "", to_peer=True, transport=self.stage.peer
+        )
 
     def awaited(
         self, step: str, partner: Partner, operation: str, where: Mapping[str, Any], *, within: float = 0.0
@@ -334,7 +235,8 @@ class World:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _offered(self, operation: str) -> None:
+    def offered(self, operation: str) -> None:
+        """End the scenario as not applicable where the target does not declare an operation."""
         capabilities = self.profile.capabilities
         spec = self.stage.contract.operations[operation]
         if spec.protocol not in capabilities.protocols:
@@ -345,9 +247,39 @@ class World:
         if not self.stage.binding.offers(operation):
             raise NotOffered(f"binding {self.stage.binding.name}: {operation} is absent")
 
-    def _spelled(
-        self, operation: str, data: Mapping[str, Any], raw: bytes | None
-    ) -> tuple[str, str, tuple[tuple[str, str], ...], bytes]:
+    def _signed(
+        self, partner: Partner, operation: str, bend: Tamper, permits: tuple[str, ...], spelled: Spelled
+    ) -> dict[str, str]:
+        """Return the headers of a partner's request, bent as it is wanted."""
+        method, path, query, body = spelled
+        headers: dict[str, str] = {} if method == "GET" else {"content-type": "application/json"}
+        if operation != "nodeQuery":
+            headers |= signing.signed_headers(
+                bend.key or partner.key,
+                bend.signed_method or method,
+                bend.signed_path or path,
+                query,
+                body,
+                source=bend.source or partner.node_id,
+                target=bend.target or self.profile.target.node_id,
+                nonce=bend.nonce or secrets.token_urlsafe(24),
+                timestamp_ms=self.now_ms() + bend.offset_ms,
+                trace_id=secrets.token_hex(16),
+                token_set=",".join(permits),
+                extra=bend.before,
+                without=bend.uncovered,
+            )
+        own_side = self.stage.contract.operations[operation].own_side
+        if bend.unsigned or not (own_side or self.stage.binding.signed(operation)):
+            headers.pop("x-auth-sign", None)
+        if bend.label and "x-auth-sign" in headers:
+            headers["x-auth-sign"] = headers["x-auth-sign"].replace(f'"{partner.key.alg}"', f'"{bend.label}"')
+        headers |= bend.after
+        for name in bend.leave_out:
+            headers.pop(name, None)
+        return headers
+
+    def _spelled(self, operation: str, data: Mapping[str, Any], raw: bytes | None) -> Spelled:
         spec = self.stage.contract.operations[operation]
         query = dict(data) if spec.method == "GET" else {}
         content = {} if spec.method == "GET" else dict(data)
@@ -356,27 +288,43 @@ class World:
         pairs = tuple((name, _text(value)) for name, value in asked.items())
         return method, self._prefix + path, pairs, encoded if raw is None else raw
 
-    def _send(self, step: str, operation: str, request: Request, partner: str, breaks: str) -> Told:
+    def send(
+        self,
+        step: str,
+        operation: str,
+        request: Request,
+        partner: str,
+        breaks: str,
+        transport: Transport | None = None,
+    ) -> Told:
+        """Send a request that is spelled already, and record it; `transport` takes the place of the usual one."""
         self.current = step
         if not breaks:
             problem = self.stage.contract.request_problem(operation, request, self.stage.binding)
             if problem:
                 raise Blame(f"step {step}: the harness itself breaks the interface of {operation}: {problem}")
-        told = self._exchange(step, operation, request, partner, breaks)
+        told = self._exchange(step, operation, request, partner, breaks, transport=transport)
         if breaks:
             self._alive(step)
         return told
 
     def _exchange(
-        self, step: str, operation: str, request: Request, partner: str, breaks: str, *, to_peer: bool = False
+        self,
+        step: str,
+        operation: str,
+        request: Request,
+        partner: str,
+        breaks: str,
+        *,
+        to_peer: bool = False,
+        transport: Transport | None = None,
     ) -> Told:
         at_ms = self.now_ms()
         started = time.perf_counter()
         answer: Answer | None = None
         failure = ""
         try:
-            transport = self.stage.peer if to_peer and self.stage.peer else self.stage.transport
-            answer = transport.send(request, self.profile.timings.answer_seconds)
+            answer = (transport or self.stage.transport).send(request, self.profile.timings.answer_seconds)
         except Unanswered as exc:
             failure = f"{exc}. {exc.hint}"
         exchange = Exchange(
@@ -395,7 +343,7 @@ class World:
         )
         self._exchanges.append(exchange)
         self.stage.record(exchange)
-        reading = self.stage.binding.read_answer(operation, answer.status, answer.body) if answer else None
+        reading = readings.read(self.stage.binding, operation, answer) if answer else None
         return Told(step, exchange, reading)
 
     def _alive(self, step: str) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 from conformance.harness.errors import NotOffered, Undrivable
 from conformance.harness.partner import Partner
 from conformance.harness.signing import Key
-from conformance.harness.world import CONTRACT_DAYS, DAY_MS, Awaited, Tamper, Told, World
+from conformance.harness.steps import Awaited, Tamper, Told
+from conformance.harness.world import CONTRACT_DAYS, DAY_MS, World
 
 HTML = b"<html><body>502 Bad Gateway</body></html>"
 BRIEF_SECONDS = 3.0  # the period of a contract that is to run out while the scenario goes on

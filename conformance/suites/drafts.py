@@ -9,7 +9,8 @@ from typing import Any
 
 from conformance.harness.errors import Prerequisite
 from conformance.harness.partner import Partner, refusing
-from conformance.harness.world import DAY_MS, Told, World
+from conformance.harness.steps import Told
+from conformance.harness.world import DAY_MS, World
 
 SILENT = refusing(503, "STORE_UNAVAILABLE", 50301)  # a partner that cannot be asked: only its callback can tell
 

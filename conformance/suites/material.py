@@ -14,7 +14,8 @@ from urllib.parse import urlencode
 from conformance.harness.errors import Prerequisite
 from conformance.harness.partner import Partner
 from conformance.harness.profile import Protocol
-from conformance.harness.world import Awaited, Told, World
+from conformance.harness.steps import Awaited, Told
+from conformance.harness.world import World
 
 DATASET_LEVEL = 3
 HOUR_MS = 3_600_000

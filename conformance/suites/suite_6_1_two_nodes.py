@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from conformance.harness.registry import scenario
-from conformance.harness.world import DAY_MS, Told, World
+from conformance.harness.steps import Told
+from conformance.harness.world import DAY_MS, World
 
 
 def _approved(world: World, ask: str, operation: str, key: str, value: str) -> dict[str, Any] | None:

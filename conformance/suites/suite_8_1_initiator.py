@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from conformance.harness.partner import raw, refusing, saying
 from conformance.harness.registry import scenario
-from conformance.harness.world import DAY_MS, Tamper, World
+from conformance.harness.steps import Tamper
+from conformance.harness.world import DAY_MS, World
 from conformance.suites import contracts
 from conformance.suites.contracts import ref
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from conformance.harness import signing
 from conformance.harness.registry import scenario
 from conformance.harness.signing import AuthType
-from conformance.harness.world import Tamper, World
+from conformance.harness.steps import Tamper
+from conformance.harness.world import World
 from conformance.suites import contracts
 from conformance.suites.contracts import ref
 

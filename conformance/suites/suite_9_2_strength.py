@@ -9,7 +9,8 @@ import json
 from conformance.harness import signing
 from conformance.harness.registry import scenario
 from conformance.harness.signing import AuthType, WeakKind, weak_credential
-from conformance.harness.world import Tamper, World
+from conformance.harness.steps import Tamper
+from conformance.harness.world import World
 from conformance.suites import contracts
 from conformance.suites.contracts import ref
 

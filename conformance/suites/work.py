@@ -12,7 +12,8 @@ from typing import Any
 
 from conformance.harness.errors import Prerequisite
 from conformance.harness.partner import Partner, saying
-from conformance.harness.world import Awaited, Told, World
+from conformance.harness.steps import Awaited, Told
+from conformance.harness.world import World
 from conformance.suites import drafts
 
 VERSION = "0.1.0"

@@ -3,11 +3,15 @@
     SecurityFailure
     ├── BackendUnavailable          an SM2 implementation cannot be used on this machine
     ├── PrivateKeyRefused           a stored private key is unreadable, exposed or not one of ours
+    ├── VaultKeyRefused             the keys of the encrypted store cannot be used
+    ├── StoreTampered               something stored is not what was written (9.2-e-1)
+    ├── KeyDestroyed                the key of something stored was destroyed on purpose (9.2-d-3)
     ├── WeakSuite                   a suite under the minimum strength was offered for registration (9.2-b)
     ├── NoCommonSuite               two sides share no signature suite
     ├── CredentialRefused           a presented credential is not taken (8.1.2, 9.2-a)
     │   ├── CredentialMalformed
     │   ├── CredentialTypeUnsupported
+    │   ├── CertificateRefused      nobody trusted vouches for a certificate, or not any more
     │   └── KeyTooWeak
     └── SignatureRefused            a signed request is not taken (9.2-a, 9.2-b)
         ├── SignatureMissing
@@ -48,6 +52,26 @@ class PrivateKeyRefused(SecurityFailure):
     default_hint = "give an unencrypted PKCS#8 PEM file readable by its owner only (chmod 600)"
 
 
+class VaultKeyRefused(SecurityFailure):
+    """The vault's keys are absent, exposed or not those that its data is sealed under."""
+
+    default_hint = "give the key-encryption key that this data folder was made with, or restore both from a backup"
+
+
+class StoreTampered(SecurityFailure):
+    """Something stored is not what was written: it was changed, moved to another place, or cut."""
+
+    name = "STORE_TAMPERED"
+    default_hint = "look at the log for the place, and restore a backup with hutong node restore"
+
+
+class KeyDestroyed(SecurityFailure):
+    """What is wanted was sealed under a key that has been destroyed on purpose."""
+
+    name = "RESOURCE_NOT_FOUND"
+    default_hint = "the data was destroyed at the end of its agreed period"
+
+
 class WeakSuite(SecurityFailure):
     """A suite under the minimum strength cannot be registered."""
 
@@ -77,6 +101,13 @@ class CredentialTypeUnsupported(CredentialRefused):
 
     name = "CREDENTIAL_TYPE_UNSUPPORTED"
     default_hint = "use auth_type SM3_SM2, SHA256_ECDSA or SHA256_RSA"
+
+
+class CertificateRefused(CredentialRefused):
+    """No CA that is trusted vouches for the certificate, or not at this time, or no longer."""
+
+    name = "CERTIFICATE_REFUSED"
+    default_hint = "present a certificate of the agreed CA that is valid today, not revoked, and of the sending node"
 
 
 class KeyTooWeak(CredentialRefused):

@@ -108,7 +108,7 @@ def test_codes_hold_for_their_text_and_place_only() -> None:
     code = vault.mac(b"row", CONTEXT)
     vault.check(b"row", code, CONTEXT)
     bent = [code[:i] + bytes([code[i] ^ 128]) + code[i + 1 :] for i in range(len(code))]
-    for text, wrong, context in [
+    for text, wrong, at in [
         (b"raw", code, CONTEXT),
         (b"row", code, b"else"),
         *((b"row", c, CONTEXT) for c in bent),

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 
 import flask
@@ -25,6 +26,8 @@ from reference_node.runtime.contract import Runner
 from reference_node.runtime.launcher import Launcher
 from reference_node.runtime.logs import Journal
 from reference_node.schedule.driver import JobDriver
+from reference_node.security.errors import SecurityFailure
+from reference_node.security.vault import Vault, load_kek, read_kek
 from reference_node.services import CHORES, CONTRACT_ENDED
 from reference_node.store import Store
 from reference_node.store.base import MEMORY
@@ -54,6 +57,7 @@ def create_app(
     faults = faults or Faults(config.faults)
     catalogue = builtins() if catalogue is None else catalogue
     launcher = Launcher(catalogue)
+    vault = _vault(config)
     identity = identity or Identity(config.data, operator_token=config.operator_token)
     identity.key(config.auth_type)
     store = Store(
@@ -79,6 +83,7 @@ def create_app(
         journal=Journal(config.data),
         catalogue=catalogue,
         driver=JobDriver(),
+        vault=vault,
         listening=f"http://{config.host}:{config.port}",
     )
     app.extensions[EXTENSION] = node
@@ -93,6 +98,19 @@ def node_of(app: flask.Flask) -> Node:
     """Return the node inside an application."""
     node: Node = app.extensions[EXTENSION]
     return node
+
+
+def _vault(config: Config) -> Vault:
+    """Open the vault; its key-encryption key comes from where the configuration says, else from the data folder."""
+    kek = None
+    try:
+        if config.key_env is not None:
+            kek = read_kek(os.environ.get(config.key_env, ""), f"the environment's {config.key_env}")
+        elif config.key_file is not None:
+            kek = load_kek(config.key_file)
+        return Vault.of_folder(config.data, kek=kek, cipher=config.cipher)
+    except SecurityFailure as refused:
+        raise ConfigError(str(refused), hint=refused.hint) from refused
 
 
 def _own_node(store: Store, config: Config) -> str:

@@ -86,6 +86,9 @@ class Config:
     """Everything that can be set; the section of the file and the check of each stand beside it."""
 
     data: Path | None = _key("store", None, _path)  # noqa: RUF009 - _key is dataclasses.field
+    cipher: str = _key("store", "SM4-GCM", _one_of("SM4-GCM", "AES-256-GCM"))
+    key_file: Path | None = _key("store", None, _path)  # noqa: RUF009 - the same
+    key_env: str | None = _key("store", None, _text)
     node_id: str | None = _key("node", None, _identifier, "id")
     node_name: str | None = _key("node", None, _text, "name")
     description: str | None = _key("node", None, _text)
@@ -173,7 +176,7 @@ def _checked(name: str, value: Any) -> Any:
         key = item.metadata["name"] or item.name
         shown = "***" if item.metadata["secret"] else repr(value)
         raise ConfigError(f"[{item.metadata['section']}] {key} = {shown} is not {wanted}")
-    if item.name == "data":
+    if item.metadata["check"] is _path:
         return Path(value)
     return tuple(value) if isinstance(value, list) else value
 

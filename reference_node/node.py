@@ -17,6 +17,7 @@ from reference_node.identity import Identity
 from reference_node.runtime.catalogue import Catalogue
 from reference_node.runtime.contract import Runner
 from reference_node.runtime.logs import Journal
+from reference_node.security.vault import Vault
 from reference_node.store import Store
 from reference_node.store.contracts import ContractRow
 from reference_node.transport.outbox import Outbox
@@ -62,6 +63,7 @@ class Node:
     journal: Journal
     catalogue: Catalogue
     driver: Driver
+    vault: Vault
     listening: str = field(default="http://127.0.0.1")
 
     @property

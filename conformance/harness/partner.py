@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 
 from cheroot import wsgi
 
-from conformance.harness import signing
+from conformance.harness import channel, signing
 from conformance.harness.binding import Binding
 from conformance.harness.clock import Clock
 from conformance.harness.records import Answer, Direction, Exchange, Request
@@ -176,15 +176,14 @@ class Receiver:
         started = time.perf_counter()
         at_ms = self._clock.now_ms()
         operation = self._binding.operation_of(request.method, request.path) or ""
-        query, body = self._binding.read_request(operation, dict(request.query), _object(request.body))
-        sent = {**query, **body}
         read = replace(request, headers=self._binding.read_headers(request.headers))
+        sent = self._sent(operation, read)
         partner = self._addressee(read, sent)
         problems = self._problems(partner, operation, read, sent) if partner else ("STRAY",)
         reply = partner.reply(operation, sent) if partner else Reply(status=404, raw=_NOBODY)
         if reply.delay:
             self._clock.elapse(reply.delay)
-        answer = self._spell(operation, reply)
+        answer = self._spell(operation, read, reply)
         with self._arrival:
             self._count += 1
             exchange = Exchange(
@@ -204,6 +203,12 @@ class Receiver:
             self._arrival.notify_all()
         self._record(exchange)
         return answer
+
+    def _sent(self, operation: str, request: Request) -> dict[str, Any]:
+        if operation in channel.OPERATIONS:
+            return channel.sent(operation, request)
+        query, body = self._binding.read_request(operation, dict(request.query), _object(request.body))
+        return {**query, **body}
 
     def _addressee(self, request: Request, sent: Mapping[str, Any]) -> Partner | None:
         with self._arrival:
@@ -235,8 +240,10 @@ class Receiver:
             return tuple(found)
         if key is None:
             return (*found, "KEY_UNKNOWN")
-        found += signing.problems(key, request.method, request.path, request.query, request.headers, request.body)
+        signed = channel.signed_body(operation, request)
+        found += signing.problems(key, request.method, request.path, request.query, request.headers, signed)
         found += self._header_problems(partner, request)
+        found += channel.problems(operation, request)
         return tuple(found)
 
     def _header_problems(self, partner: Partner, request: Request) -> list[str]:
@@ -256,10 +263,12 @@ class Receiver:
             found.append("TIMESTAMP_WRONG")
         return found
 
-    def _spell(self, operation: str, reply: Reply) -> Answer:
+    def _spell(self, operation: str, request: Request, reply: Reply) -> Answer:
         headers = {"content-type": "application/json"}
         if reply.raw is not None:
             return Answer(reply.status, headers, reply.raw)
+        if operation in channel.OPERATIONS:
+            return channel.spell_answer(request)
         return Answer(reply.status, headers, self._binding.spell_answer(operation, reply.data))
 
     def start(self, host: str, port: int, advertised: str = "") -> None:
@@ -304,6 +313,9 @@ def request_from_environ(environ: Mapping[str, Any]) -> Request:
             headers[name.replace("_", "-").lower()] = environ[name]
     raw_path = environ.get("REQUEST_URI") or environ["PATH_INFO"]
     path = raw_path.split("?", 1)[0]
-    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    chunked = "chunked" in headers.get("transfer-encoding", "").lower()
+    body = (
+        environ["wsgi.input"].read() if chunked else environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    )
     query = tuple(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
     return Request(environ["REQUEST_METHOD"], path, query, headers, body)

@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema_rs
 
+from conformance.harness import channel
 from conformance.harness.binding import Binding
 from conformance.harness.records import Exchange, Request
 from conformance.harness.story import MISSING, parse
@@ -57,6 +58,8 @@ class Contract:
         row = self.operations.get(operation)
         if row is None:
             return f"{request.method} {request.path} is no operation of the interface"
+        if operation in channel.OPERATIONS:
+            return channel.request_problem(operation, request)
         body = parse(request.body) if request.body else {}
         if body is MISSING:
             return "/: the body is not JSON"
@@ -73,6 +76,8 @@ class Contract:
         if exchange.answer is None:
             return ""
         answer = exchange.answer
+        if exchange.operation in channel.OPERATIONS:
+            return channel.reading(binding, exchange.operation, answer).problem or ""
         reading = binding.read_answer(exchange.operation, answer.status, answer.body)
         if reading.problem:
             return reading.problem

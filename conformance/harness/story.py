@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from conformance.harness import channel, readings
 from conformance.harness.binding import Binding, Reading
 from conformance.harness.profile import Profile
 from conformance.harness.records import Direction, Exchange, Transcript
@@ -134,10 +135,11 @@ class Story:
         if exchange.answer is None:
             raise Untold(exchange.step, silent=True)
         request = exchange.request
+        reading = readings.read(self.binding, exchange.operation, exchange.answer)
+        if exchange.operation in channel.OPERATIONS:
+            return Step(exchange, channel.sent(exchange.operation, request), reading)
         body = parse(request.body) if request.body else {}
         query, spelled = self.binding.read_request(
             exchange.operation, dict(request.query), body if isinstance(body, dict) else {}
         )
-        sent = {**query, **spelled}
-        reading = self.binding.read_answer(exchange.operation, exchange.answer.status, exchange.answer.body)
-        return Step(exchange, sent, reading)
+        return Step(exchange, {**query, **spelled}, reading)

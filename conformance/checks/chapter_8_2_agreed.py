@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from conformance.checks import agreed
 from conformance.checks.readings import (
     FIELDS,
     GONE,
-    NOT_A_PARTY,
     came,
-    carries_fields,
     given,
     permit_names,
     same_fields,
@@ -17,7 +16,7 @@ from conformance.checks.readings import (
 from conformance.harness import expect
 from conformance.harness.records import Finding
 from conformance.harness.registry import check
-from conformance.harness.story import MISSING, Story
+from conformance.harness.story import Story
 
 # --- 8.2.1-b: the target applies ------------------------------------------------------------------------------------
 
@@ -57,14 +56,6 @@ def project_offer_is_pending_until_the_partner_decides(story: Story) -> Iterator
     yield from expect.shows(story, "offer", "/status", "APPLIED", "PROJECT_OFFER_DECIDED_EARLY")
     for field, value in (("status", "APPLIED"), ("role", "APPLICANT"), ("kind", "PROJECT")):
         yield from expect.shows(story, "pending", f"/{field}", value, "PROJECT_OFFER_DECIDED_EARLY")
-
-
-@check("8.2.1-b", "project_offered", "PROJECT_DECIDED_BY_STRANGER")
-def project_offer_cannot_be_decided_by_a_stranger(story: Story) -> Iterator[Finding]:
-    """Only the node that was asked can decide; the application stays pending."""
-    code = "PROJECT_DECIDED_BY_STRANGER"
-    yield from expect.refused(story, "confirm-by-stranger", code, *NOT_A_PARTY, twin="confirm")
-    yield from expect.shows(story, "still-pending", "/status", "APPLIED", code)
 
 
 @check("8.2.1-b", "project_offered", "PROJECT_APPROVAL_NOT_TAKEN")
@@ -123,14 +114,6 @@ def project_that_the_partner_rejected_is_not_shared_with_it(story: Story) -> Ite
     yield from expect.refused(story, "read-rejected", "PROJECT_SHARED_AFTER_REJECTION", *GONE, twin="read-approved")
 
 
-@check("8.2.1-b", "project_offer_declined", "PROJECT_WITHDRAWAL_NOT_SENT")
-def project_offer_is_withdrawn_at_the_partner_too(story: Story) -> Iterator[Finding]:
-    """A withdrawal reaches the partner and ends the application here as cancelled."""
-    yield from expect.accepted(story, "cancel", "PROJECT_WITHDRAWAL_NOT_SENT")
-    yield from expect.called(story, "cancel-arrives", "PROJECT_WITHDRAWAL_NOT_SENT")
-    yield from expect.shows(story, "cancelled", "/status", "TERMINATED", "PROJECT_WITHDRAWAL_NOT_SENT")
-
-
 @check("8.2.1-b", "project_offer_declined", "PROJECT_APPROVED_AFTER_WITHDRAWAL")
 def project_offer_cannot_be_approved_once_withdrawn(story: Story) -> Iterator[Finding]:
     """An approval that comes after the withdrawal is refused and the application stays ended."""
@@ -166,13 +149,6 @@ def project_termination_reaches_the_partner(story: Story) -> Iterator[Finding]:
     yield from expect.shows(story, "terminated", "/status", "TERMINATED", "PROJECT_TERMINATION_NOT_SENT")
 
 
-@check("8.2.1-b", "project_offer_ended", "PROJECT_TERMINATION_NOT_TAKEN")
-def project_termination_by_the_partner_is_taken(story: Story) -> Iterator[Finding]:
-    """The partner may end its part as well; the approval is then TERMINATED here."""
-    yield from expect.accepted(story, "terminate-by-partner", "PROJECT_TERMINATION_NOT_TAKEN")
-    yield from expect.shows(story, "terminated-by-partner", "/status", "TERMINATED", "PROJECT_TERMINATION_NOT_TAKEN")
-
-
 @check("8.2.1-b", "project_offer_ended", "PROJECT_SHARED_AFTER_END")
 def project_is_closed_to_the_partner_once_its_part_has_ended(story: Story) -> Iterator[Finding]:
     """Whoever ended it, the partner no longer reads the project."""
@@ -202,13 +178,6 @@ def project_application_is_taken_and_stands_as_applied(story: Story) -> Iterator
         yield from expect.shows(story, "received", f"/{field}", value, code)
 
 
-@check("8.2.1-b", "project_received", "PROJECT_APPLICATION_STATE_WRONG")
-def project_applicant_can_ask_how_its_application_stands(story: Story) -> Iterator[Finding]:
-    """The applicant's query answers with the state that the approver holds, before and after the decision."""
-    yield from expect.shows(story, "state", "/status", "APPLIED", "PROJECT_APPLICATION_STATE_WRONG")
-    yield from expect.shows(story, "decided", "/status", "APPROVED", "PROJECT_APPLICATION_STATE_WRONG")
-
-
 @check("8.2.1-b", "project_received_declined", "PROJECT_APPLICATION_STATE_WRONG")
 def project_applicant_learns_of_a_rejection_by_asking(story: Story) -> Iterator[Finding]:
     """The applicant's query answers REJECTED once the operator has declined."""
@@ -228,41 +197,10 @@ def project_application_is_shown_to_the_operator_as_it_came(story: Story) -> Ite
     yield from same_fields(story, "received", asked, FIELDS, "PROJECT_APPLICATION_CONTENT_LOST", "/content")
 
 
-@check("8.2.1-b", "project_received", "PROJECT_APPLICATION_DOUBLED")
-def project_application_may_arrive_twice(story: Story) -> Iterator[Finding]:
-    """A repeated application is accepted and there is still one."""
-    yield from expect.accepted(story, "apply-again", "PROJECT_APPLICATION_DOUBLED")
-    yield from expect.shows(story, "inbox", "/total", 1, "PROJECT_APPLICATION_DOUBLED")
-
-
-@check("8.2.1-b", "project_received", "PROJECT_APPLICATION_OPEN_TO_STRANGERS")
-def project_application_is_hidden_from_strangers(story: Story) -> Iterator[Finding]:
-    """A node that is no party to the application learns nothing of it."""
-    code = "PROJECT_APPLICATION_OPEN_TO_STRANGERS"
-    yield from expect.refused(story, "state-by-stranger", code, *NOT_A_PARTY, twin="state")
-
-
-@check("8.2.1-b", "project_received", "PROJECT_CANCELLED_BY_STRANGER")
-def project_application_cannot_be_cancelled_by_a_stranger(story: Story) -> Iterator[Finding]:
-    """Only the applicant withdraws its application."""
-    code = "PROJECT_CANCELLED_BY_STRANGER"
-    yield from expect.refused(story, "cancel-by-stranger", code, *NOT_A_PARTY, twin="cancel-early")
-    yield from expect.unchanged(story, "state-early", "state-after-stranger", code, "/status")
-
-
 @check("8.2.1-b", "project_received", "PROJECT_AUDIT_ID_SHARED")
 def project_audit_id_belongs_to_one_application(story: Story) -> Iterator[Finding]:
     """Another node cannot apply under an audit id that is in use."""
     yield from expect.refused(story, "audit-id-taken", "PROJECT_AUDIT_ID_SHARED", "ID_TAKEN", twin="own-audit-id")
-
-
-@check("8.2.1-b", "project_received", "PROJECT_DECISION_NOT_SENT")
-def project_approval_is_told_to_the_applicant(story: Story) -> Iterator[Finding]:
-    """The operator's approval reaches the applicant under the audit id."""
-    yield from expect.accepted(story, "approve", "PROJECT_DECISION_NOT_SENT")
-    yield from expect.called(story, "told", "PROJECT_DECISION_NOT_SENT")
-    if story.happened("told"):
-        yield from expect.carried(story, "told", "/status", "APPROVED", "PROJECT_DECISION_NOT_SENT")
 
 
 @check("8.2.1-b", "project_received", "PROJECT_PERMIT_WRONG")
@@ -280,34 +218,6 @@ def project_is_held_alike_on_both_sides_once_approved(story: Story) -> Iterator[
     asked, code = story.step("apply"), "PROJECT_NOT_HELD_AFTER_APPROVAL"
     yield from same_fields(story, "held", asked, ("project_id", *FIELDS), code)
     yield from expect.shows(story, "held", "/owner_node_id", asked.exchange.partner, code)
-
-
-@check("8.2.1-b", "project_received", "PROJECT_DECISION_REVERSED")
-def project_decision_cannot_be_reversed(story: Story) -> Iterator[Finding]:
-    """The operator cannot reject what has been approved; both sides keep the approval."""
-    code = "PROJECT_DECISION_REVERSED"
-    yield from expect.refused(story, "turn-round", code, "AUDIT_NOT_PENDING", twin="approve")
-    if story.step("decided-still").get("/status") == "REJECTED":
-        yield expect.finding(code, story.step("decided-still"), pointer="/status", actual="REJECTED")
-
-
-@check("8.2.1-b", "project_received", "PROJECT_CANCELLED_AFTER_DECISION")
-def project_application_cannot_be_cancelled_once_decided(story: Story) -> Iterator[Finding]:
-    """The applicant cannot withdraw what has been approved."""
-    code = "PROJECT_CANCELLED_AFTER_DECISION"
-    yield from expect.refused(story, "cancel-late", code, "AUDIT_NOT_PENDING", twin="cancel-early")
-    if story.step("decided-still").get("/status") == "TERMINATED":
-        yield expect.finding(code, story.step("decided-still"), pointer="/status", actual="TERMINATED")
-
-
-@check("8.2.1-b", "project_received_declined", "PROJECT_REJECTION_NOT_SENT")
-def project_rejection_is_told_to_the_applicant(story: Story) -> Iterator[Finding]:
-    """The operator's rejection reaches the applicant with its reason and without a permit."""
-    code = "PROJECT_REJECTION_NOT_SENT"
-    yield from expect.accepted(story, "reject", code)
-    yield from carries_fields(story, "told", story.step("reject"), ("status", "comment"), code)
-    if story.happened("told"):
-        yield from expect.carried(story, "told", "/resource_permit", MISSING, code)
 
 
 @check("8.2.1-b", "project_received_declined", "PROJECT_HELD_AFTER_REJECTION")
@@ -359,14 +269,6 @@ def project_is_closed_to_its_owner_once_it_has_ended(story: Story) -> Iterator[F
         yield from expect.refused(story, f"{twin}-after", "PROJECT_SHARED_AFTER_END", *GONE, twin=twin)
 
 
-@check("8.2.1-b", "project_received_ended", "PROJECT_TERMINATED_TWICE")
-def project_approval_cannot_be_terminated_twice(story: Story) -> Iterator[Finding]:
-    """Ending what has ended is refused."""
-    yield from expect.refused(
-        story, "terminate-again", "PROJECT_TERMINATED_TWICE", "AUDIT_NOT_APPROVED", twin="terminate"
-    )
-
-
 @check("8.2.1-b", "project_received_callback_lost", "PROJECT_DECISION_NOT_ANSWERED")
 def project_decision_can_be_asked_for_when_the_callback_is_lost(story: Story) -> Iterator[Finding]:
     """An applicant that missed the confirmation gets state and permit from its query."""
@@ -379,3 +281,23 @@ def project_decision_can_be_asked_for_when_the_callback_is_lost(story: Story) ->
 def project_confirmation_that_was_not_delivered_is_reported_as_pending(story: Story) -> Iterator[Finding]:
     """The operator is not told that the partner knows when the partner has not taken the confirmation."""
     yield from expect.shows(story, "approve", "/delivery", "PENDING", "PROJECT_DELIVERY_MISREPORTED")
+
+
+# --- what is asked of all that is agreed -----------------------------------------------------------------------------
+
+agreed.register(
+    __name__,
+    "8.2.1-b",
+    ("project_offered", "PROJECT_DECIDED_BY_STRANGER", agreed.offer_cannot_be_decided_by_a_stranger),
+    ("project_offer_declined", "PROJECT_WITHDRAWAL_NOT_SENT", agreed.offer_is_withdrawn_at_the_partner_too),
+    ("project_offer_ended", "PROJECT_TERMINATION_NOT_TAKEN", agreed.termination_by_the_partner_is_taken),
+    ("project_received", "PROJECT_APPLICATION_DOUBLED", agreed.application_may_arrive_twice),
+    ("project_received", "PROJECT_APPLICATION_OPEN_TO_STRANGERS", agreed.application_is_hidden_from_strangers),
+    ("project_received", "PROJECT_CANCELLED_BY_STRANGER", agreed.application_cannot_be_cancelled_by_a_stranger),
+    ("project_received", "PROJECT_CANCELLED_AFTER_DECISION", agreed.application_cannot_be_cancelled_once_decided),
+    ("project_received", "PROJECT_APPLICATION_STATE_WRONG", agreed.applicant_can_ask_how_its_application_stands),
+    ("project_received", "PROJECT_DECISION_NOT_SENT", agreed.approval_is_told_to_the_applicant),
+    ("project_received_declined", "PROJECT_REJECTION_NOT_SENT", agreed.rejection_is_told_to_the_applicant),
+    ("project_received", "PROJECT_DECISION_REVERSED", agreed.decision_cannot_be_reversed),
+    ("project_received_ended", "PROJECT_TERMINATED_TWICE", agreed.approval_cannot_be_terminated_twice),
+)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from conformance.checks.readings import NOT_A_PARTY, came, carries_fields, given, listed, permit_names, same_fields
+from conformance.checks import agreed
+from conformance.checks.readings import came, given, listed, permit_names, same_fields
 from conformance.harness import expect
 from conformance.harness.records import Finding
 from conformance.harness.registry import check
-from conformance.harness.story import MISSING, Story
+from conformance.harness.story import Story
 
 # --- 8.3.1-dag: once settled, the DAG stands ------------------------------------------------------------------------
 
@@ -98,14 +99,6 @@ def flow_of_a_project_without_approval_cannot_be_offered(story: Story) -> Iterat
     yield from expect.not_called(story, "arrives-early", code)
 
 
-@check("8.3.3-a", "flow_offer_ended", "FLOW_WITHDRAWAL_NOT_SENT")
-def flow_offer_is_withdrawn_at_the_partner_too(story: Story) -> Iterator[Finding]:
-    """A withdrawal reaches the partner and ends the application here."""
-    yield from expect.accepted(story, "cancel", "FLOW_WITHDRAWAL_NOT_SENT")
-    yield from expect.called(story, "cancel-arrives", "FLOW_WITHDRAWAL_NOT_SENT")
-    yield from expect.shows(story, "cancelled", "/status", "TERMINATED", "FLOW_WITHDRAWAL_NOT_SENT")
-
-
 @check("8.3.3-a", "flow_offer_ended", "FLOW_OFFER_WITHDRAWN_LATE")
 def flow_offer_cannot_be_withdrawn_once_decided(story: Story) -> Iterator[Finding]:
     """The operator's withdrawal of an approved flow is refused and changes nothing."""
@@ -142,35 +135,11 @@ def flow_application_is_shown_to_the_operator_whole(story: Story) -> Iterator[Fi
     yield from same_fields(story, "received", story.step("apply"), fields, "FLOW_APPLICATION_CONTENT_LOST", "/content")
 
 
-@check("8.3.3-a", "flow_received", "FLOW_APPLICATION_DOUBLED")
-def flow_application_may_arrive_twice(story: Story) -> Iterator[Finding]:
-    """A repeated application is accepted and there is still one."""
-    yield from expect.accepted(story, "apply-again", "FLOW_APPLICATION_DOUBLED")
-    yield from expect.shows(story, "inbox", "/total", 1, "FLOW_APPLICATION_DOUBLED")
-
-
-@check("8.3.3-a", "flow_received", "FLOW_CANCELLED_BY_STRANGER")
-def flow_application_cannot_be_cancelled_by_a_stranger(story: Story) -> Iterator[Finding]:
-    """Only the applicant withdraws its application."""
-    code = "FLOW_CANCELLED_BY_STRANGER"
-    yield from expect.refused(story, "cancel-by-stranger", code, *NOT_A_PARTY, twin="cancel-early")
-    yield from expect.unchanged(story, "state-early", "state-after-stranger", code, "/status")
-
-
 @check("8.3.3-a", "flow_received", "FLOW_CANCELLATION_NOT_TAKEN")
 def flow_application_is_cancelled_by_its_applicant_while_pending(story: Story) -> Iterator[Finding]:
     """A pending application that is withdrawn stands as TERMINATED."""
     yield from expect.accepted(story, "cancel-early", "FLOW_CANCELLATION_NOT_TAKEN")
     yield from expect.shows(story, "cancelled-early", "/status", "TERMINATED", "FLOW_CANCELLATION_NOT_TAKEN")
-
-
-@check("8.3.3-a", "flow_received", "FLOW_CANCELLED_AFTER_DECISION")
-def flow_application_cannot_be_cancelled_once_decided(story: Story) -> Iterator[Finding]:
-    """The applicant cannot withdraw what has been approved."""
-    code = "FLOW_CANCELLED_AFTER_DECISION"
-    yield from expect.refused(story, "cancel-late", code, "AUDIT_NOT_PENDING", twin="cancel-early")
-    if story.step("decided-still").get("/status") == "TERMINATED":
-        yield expect.finding(code, story.step("decided-still"), pointer="/status", actual="TERMINATED")
 
 
 @check("8.3.3-a", "flow_received_wrong", "FLOW_APPLICATION_WITHOUT_PROJECT")
@@ -187,14 +156,6 @@ def flow_application_with_a_dag_that_cannot_run_is_refused(story: Story) -> Iter
 
 
 # --- 8.3.3-b --------------------------------------------------------------------------------------------------------
-
-
-@check("8.3.3-b", "flow_offered", "FLOW_DECIDED_BY_STRANGER")
-def flow_offer_cannot_be_decided_by_a_stranger(story: Story) -> Iterator[Finding]:
-    """Only the node that was asked can decide; the application stays pending."""
-    code = "FLOW_DECIDED_BY_STRANGER"
-    yield from expect.refused(story, "confirm-by-stranger", code, *NOT_A_PARTY, twin="confirm")
-    yield from expect.shows(story, "still-pending", "/status", "APPLIED", code)
 
 
 @check("8.3.3-b", "flow_offered", "FLOW_APPROVAL_NOT_TAKEN")
@@ -248,46 +209,11 @@ def flow_termination_reaches_the_partner(story: Story) -> Iterator[Finding]:
     yield from expect.shows(story, "terminated", "/status", "TERMINATED", "FLOW_TERMINATION_NOT_SENT")
 
 
-@check("8.3.3-b", "flow_offer_ended", "FLOW_TERMINATION_NOT_TAKEN")
-def flow_termination_by_the_partner_is_taken(story: Story) -> Iterator[Finding]:
-    """The partner may withdraw its approval; it is then TERMINATED here."""
-    yield from expect.accepted(story, "terminate-by-partner", "FLOW_TERMINATION_NOT_TAKEN")
-    yield from expect.shows(story, "terminated-by-partner", "/status", "TERMINATED", "FLOW_TERMINATION_NOT_TAKEN")
-
-
-@check("8.3.3-b", "flow_received", "FLOW_DECISION_NOT_SENT")
-def flow_approval_is_told_to_the_applicant(story: Story) -> Iterator[Finding]:
-    """The operator's approval reaches the applicant under the audit id."""
-    yield from expect.accepted(story, "approve", "FLOW_DECISION_NOT_SENT")
-    yield from expect.called(story, "told", "FLOW_DECISION_NOT_SENT")
-    if story.happened("told"):
-        yield from expect.carried(story, "told", "/status", "APPROVED", "FLOW_DECISION_NOT_SENT")
-
-
 @check("8.3.3-b", "flow_received", "FLOW_PERMIT_WRONG")
 def flow_approval_carries_a_permit_for_the_flow(story: Story) -> Iterator[Finding]:
     """The confirmation carries a permit that names the flow and the two nodes."""
     flow_id = story.step("apply").got("/flow_id")
     yield from permit_names(story, came(story, "told"), "/resource_permit", "FLOW", flow_id, "FLOW_PERMIT_WRONG")
-
-
-@check("8.3.3-b", "flow_received", "FLOW_DECISION_REVERSED")
-def flow_decision_cannot_be_reversed(story: Story) -> Iterator[Finding]:
-    """The operator cannot reject what has been approved; both sides keep the approval."""
-    code = "FLOW_DECISION_REVERSED"
-    yield from expect.refused(story, "turn-round", code, "AUDIT_NOT_PENDING", twin="approve")
-    if story.step("decided-still").get("/status") == "REJECTED":
-        yield expect.finding(code, story.step("decided-still"), pointer="/status", actual="REJECTED")
-
-
-@check("8.3.3-b", "flow_received_ended", "FLOW_REJECTION_NOT_SENT")
-def flow_rejection_is_told_to_the_applicant(story: Story) -> Iterator[Finding]:
-    """The operator's rejection reaches the applicant with its reason and without a permit."""
-    code = "FLOW_REJECTION_NOT_SENT"
-    yield from expect.accepted(story, "reject", code)
-    yield from carries_fields(story, "told", story.step("reject"), ("status", "comment"), code)
-    if story.happened("told"):
-        yield from expect.carried(story, "told", "/resource_permit", MISSING, code)
 
 
 @check("8.3.3-b", "flow_received_ended", "FLOW_TERMINATION_NOT_TAKEN")
@@ -302,12 +228,6 @@ def flow_applicant_is_told_when_the_node_withdraws_its_approval(story: Story) ->
     """A revocation reaches the applicant."""
     yield from expect.accepted(story, "terminate", "FLOW_TERMINATION_NOT_SENT")
     yield from expect.called(story, "terminate-arrives", "FLOW_TERMINATION_NOT_SENT")
-
-
-@check("8.3.3-b", "flow_received_ended", "FLOW_TERMINATED_TWICE")
-def flow_approval_cannot_be_terminated_twice(story: Story) -> Iterator[Finding]:
-    """Ending what has ended is refused."""
-    yield from expect.refused(story, "terminate-again", "FLOW_TERMINATED_TWICE", "AUDIT_NOT_APPROVED", twin="terminate")
 
 
 # --- 8.3.3-c --------------------------------------------------------------------------------------------------------
@@ -336,26 +256,11 @@ def flow_approvals_are_listed_newest_first_and_by_state(story: Story) -> Iterato
             yield expect.finding("FLOW_AUDIT_LIST_WRONG", step, pointer="/records", expected=wanted, actual=found)
 
 
-@check("8.3.3-c", "flow_received", "FLOW_APPLICATION_STATE_WRONG")
-def flow_applicant_can_ask_how_its_application_stands(story: Story) -> Iterator[Finding]:
-    """The applicant's query answers with the state that the approver holds, before and after the decision."""
-    yield from expect.shows(story, "state", "/status", "APPLIED", "FLOW_APPLICATION_STATE_WRONG")
-    yield from expect.shows(story, "decided", "/status", "APPROVED", "FLOW_APPLICATION_STATE_WRONG")
-
-
 @check("8.3.3-c", "flow_received_ended", "FLOW_APPLICATION_STATE_WRONG")
 def flow_applicant_learns_of_rejection_and_revocation_by_asking(story: Story) -> Iterator[Finding]:
     """The applicant's query answers REJECTED or TERMINATED once the operator has declined or revoked."""
     for name, status in (("state-rejected", "REJECTED"), ("state-terminated", "TERMINATED")):
         yield from expect.shows(story, name, "/status", status, "FLOW_APPLICATION_STATE_WRONG")
-
-
-@check("8.3.3-c", "flow_received", "FLOW_APPLICATION_OPEN_TO_STRANGERS")
-def flow_application_is_hidden_from_strangers(story: Story) -> Iterator[Finding]:
-    """A node that is no party to the application learns nothing of it."""
-    yield from expect.refused(
-        story, "state-by-stranger", "FLOW_APPLICATION_OPEN_TO_STRANGERS", *NOT_A_PARTY, twin="state"
-    )
 
 
 @check("8.3.3-c", "flow_received_callback_lost", "FLOW_DECISION_NOT_ANSWERED")
@@ -364,3 +269,31 @@ def flow_decision_can_be_asked_for_when_the_callback_is_lost(story: Story) -> It
     code = "FLOW_DECISION_NOT_ANSWERED"
     yield from expect.shows(story, "ask", "/status", "APPROVED", code)
     yield from permit_names(story, story.step("ask"), "/resource_permit", "FLOW", story.fact("flow"), code)
+
+
+# --- what is asked of all that is agreed -----------------------------------------------------------------------------
+
+agreed.register(
+    __name__,
+    "8.3.3-a",
+    ("flow_offer_ended", "FLOW_WITHDRAWAL_NOT_SENT", agreed.offer_is_withdrawn_at_the_partner_too),
+    ("flow_received", "FLOW_APPLICATION_DOUBLED", agreed.application_may_arrive_twice),
+    ("flow_received", "FLOW_CANCELLED_BY_STRANGER", agreed.application_cannot_be_cancelled_by_a_stranger),
+    ("flow_received", "FLOW_CANCELLED_AFTER_DECISION", agreed.application_cannot_be_cancelled_once_decided),
+)
+agreed.register(
+    __name__,
+    "8.3.3-b",
+    ("flow_offered", "FLOW_DECIDED_BY_STRANGER", agreed.offer_cannot_be_decided_by_a_stranger),
+    ("flow_offer_ended", "FLOW_TERMINATION_NOT_TAKEN", agreed.termination_by_the_partner_is_taken),
+    ("flow_received", "FLOW_DECISION_NOT_SENT", agreed.approval_is_told_to_the_applicant),
+    ("flow_received_ended", "FLOW_REJECTION_NOT_SENT", agreed.rejection_is_told_to_the_applicant),
+    ("flow_received", "FLOW_DECISION_REVERSED", agreed.decision_cannot_be_reversed),
+    ("flow_received_ended", "FLOW_TERMINATED_TWICE", agreed.approval_cannot_be_terminated_twice),
+)
+agreed.register(
+    __name__,
+    "8.3.3-c",
+    ("flow_received", "FLOW_APPLICATION_OPEN_TO_STRANGERS", agreed.application_is_hidden_from_strangers),
+    ("flow_received", "FLOW_APPLICATION_STATE_WRONG", agreed.applicant_can_ask_how_its_application_stands),
+)

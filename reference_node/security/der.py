@@ -1,4 +1,4 @@
-"""The little DER and PEM that keys need, strict: one spelling for each key, or CredentialMalformed.
+"""The little DER and PEM that keys and certificates need, strict: one spelling for each key, or CredentialMalformed.
 
 SM2 keys have a place of their own because general X.509 libraries refuse their curve. They are written as OpenSSL
 writes them: id-ecPublicKey with the named curve 1.2.156.10197.1.301 (RFC 5480, RFC 5915, RFC 5958).
@@ -29,14 +29,14 @@ _PEM: Final = re.compile(
 
 def sm2_public(point: bytes) -> bytes:
     """Write an SM2 public key (65 bytes point) as SubjectPublicKeyInfo."""
-    return _wrap(_SEQUENCE, _sm2_algorithm() + _wrap(_BITS, b"\x00" + point))
+    return wrap(_SEQUENCE, _sm2_algorithm() + wrap(_BITS, b"\x00" + point))
 
 
 def sm2_private(private: int, point: bytes | None = None) -> bytes:
     """Write an SM2 private key as PKCS#8, with its public half where given."""
-    half = b"" if point is None else _wrap(_PUBLIC, _wrap(_BITS, b"\x00" + point))
-    key = _wrap(_SEQUENCE, _wrap(_INTEGER, b"\x01") + _wrap(_OCTETS, private.to_bytes(32, "big")) + half)
-    return _wrap(_SEQUENCE, _wrap(_INTEGER, b"\x00") + _sm2_algorithm() + _wrap(_OCTETS, key))
+    half = b"" if point is None else wrap(_PUBLIC, wrap(_BITS, b"\x00" + point))
+    key = wrap(_SEQUENCE, wrap(_INTEGER, b"\x01") + wrap(_OCTETS, private.to_bytes(32, "big")) + half)
+    return wrap(_SEQUENCE, wrap(_INTEGER, b"\x00") + _sm2_algorithm() + wrap(_OCTETS, key))
 
 
 def read_public(data: bytes) -> tuple[bytes, bytes | None, bytes]:
@@ -72,6 +72,33 @@ def read_sm2_private(data: bytes) -> tuple[int, bytes | None]:
     return int.from_bytes(scalar, "big"), point
 
 
+def oid(dotted: str) -> bytes:
+    """Write an object identifier."""
+    first, second, *rest = (int(arc) for arc in dotted.split("."))
+    content = bytearray()
+    for arc in (40 * first + second, *rest):
+        septets = [arc & 0x7F]
+        while arc := arc >> 7:
+            septets.append(_SHORT | (arc & 0x7F))
+        content += bytes(reversed(septets))
+    return wrap(_OID, bytes(content))
+
+
+def integer(value: int) -> bytes:
+    """Write a non-negative integer."""
+    return wrap(_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+
+def bits(content: bytes) -> bytes:
+    """Write a bit string of whole bytes."""
+    return wrap(_BITS, b"\x00" + content)
+
+
+def sequence(*parts: bytes) -> bytes:
+    """Write a sequence of elements."""
+    return wrap(_SEQUENCE, *parts)
+
+
 def is_sm2_private(data: bytes) -> bool:
     """Tell whether a PKCS#8 names the SM2 curve, so that the right reader is asked."""
     try:
@@ -104,7 +131,7 @@ def from_pem(label: str, text: str) -> bytes:
 
 
 def _sm2_algorithm() -> bytes:
-    return _wrap(_SEQUENCE, _wrap(_OID, EC_KEY) + _wrap(_OID, SM2_CURVE))
+    return wrap(_SEQUENCE, wrap(_OID, EC_KEY) + wrap(_OID, SM2_CURVE))
 
 
 def _algorithm(content: bytes) -> tuple[bytes, bytes | None]:
@@ -117,7 +144,9 @@ def _algorithm(content: bytes) -> tuple[bytes, bytes | None]:
     return oid, curve
 
 
-def _wrap(tag: int, content: bytes) -> bytes:
+def wrap(tag: int, *parts: bytes) -> bytes:
+    """Write one element of the given tag."""
+    content = b"".join(parts)
     length = len(content)
     if length < _SHORT:
         return bytes([tag, length]) + content

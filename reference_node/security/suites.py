@@ -125,3 +125,41 @@ def negotiate(ours: Iterable[str], theirs: Iterable[str]) -> Suite:
         if suite.auth_type in common:
             return suite
     raise NoCommonSuite("the two sides have no signature suite in common")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSuite:
+    """A cipher suite of the channel (9.2-g), as OpenSSL names it; `group_bits` is the strength of its key exchange."""
+
+    name: str
+    mode: str
+    version: str
+    cipher_bits: int
+    digest_bits: int
+    group_bits: int
+
+    @property
+    def strength_bits(self) -> int:
+        """Security strength in bits: the weakest of cipher, digest and key exchange."""
+        return min(self.cipher_bits, self.digest_bits // 2, self.group_bits)
+
+
+def tls_registry(*suites: TlsSuite) -> tuple[TlsSuite, ...]:
+    """Take suites in the order of preference; refuse a weak one and one that was there before."""
+    for suite in suites:
+        if suite.strength_bits < MINIMUM_STRENGTH_BITS:
+            raise WeakSuite(f"{suite.name} has {suite.strength_bits} bits, under {MINIMUM_STRENGTH_BITS}")
+    if len({suite.name for suite in suites}) != len(suites):
+        raise ValueError("two suites of the channel have one name")
+    return suites
+
+
+TLS_SUITES: Final = tls_registry(
+    TlsSuite("TLS_SM4_GCM_SM3", "gm", "1.3", 128, 256, 128),
+    TlsSuite("TLS_AES_256_GCM_SHA384", "intl", "1.3", 256, 384, 126),
+    TlsSuite("TLS_CHACHA20_POLY1305_SHA256", "intl", "1.3", 256, 256, 126),
+    TlsSuite("TLS_AES_128_GCM_SHA256", "intl", "1.3", 128, 256, 126),
+    TlsSuite("ECDHE-ECDSA-AES256-GCM-SHA384", "intl", "1.2", 256, 384, 126),
+    TlsSuite("ECDHE-ECDSA-CHACHA20-POLY1305", "intl", "1.2", 256, 256, 126),
+    TlsSuite("ECDHE-ECDSA-AES128-GCM-SHA256", "intl", "1.2", 128, 256, 126),
+)

@@ -42,8 +42,8 @@ def public_pem(key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed255
 
 def ec_spki(curve: bytes, point: bytes) -> str:
     """Write an elliptic curve credential on any curve, valid or not."""
-    algorithm = der._wrap(0x30, der._wrap(6, der.EC_KEY) + der._wrap(6, curve))
-    return der.to_pem("PUBLIC KEY", der._wrap(0x30, algorithm + der._wrap(3, b"\0" + point)))
+    algorithm = der.wrap(0x30, der.wrap(6, der.EC_KEY) + der.wrap(6, curve))
+    return der.to_pem("PUBLIC KEY", der.wrap(0x30, algorithm + der.wrap(3, b"\0" + point)))
 
 
 # --- use

@@ -1,0 +1,156 @@
+"""The secure channel of a node (9.1-b, 9.2-g): which certificate it shows, whose it takes, and how they talk.
+
+    intl    mutual TLS 1.3 or 1.2, ECDSA on P-256
+    gm      mutual TLS 1.3 of RFC 8998: TLS_SM4_GCM_SM3, key exchange on curveSM2, signatures SM2 with SM3
+
+Guarantees: no suite outside the registry, no compression, no renegotiation, no resumption, so that every connection
+proves both certificates anew; certificates, key and revocation list are read again when their files change.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.bindings.openssl.binding import Binding
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL
+
+from reference_node.errors import ConfigError
+from reference_node.security import certificates
+from reference_node.security.certificates import GATEWAY, Certificate, Holder
+from reference_node.security.errors import CertificateRefused, SecurityFailure
+from reference_node.security.keys import PrivateKey
+from reference_node.security.suites import TLS_SUITES, AuthType
+from reference_node.security.trust import Trust
+
+
+class Mode(StrEnum):
+    """How the channel is secured."""
+
+    OFF = "off"
+    INTL = "intl"
+    GM = "gm"
+
+
+_KEYS: Final = {Mode.INTL: AuthType.SHA256_ECDSA, Mode.GM: AuthType.SM3_SM2}
+_GROUPS: Final = {Mode.INTL: b"X25519MLKEM768:X25519:P-256", Mode.GM: b"curveSM2"}
+_SIGNATURES: Final = {Mode.INTL: b"ecdsa_secp256r1_sha256", Mode.GM: b"sm2sig_sm3"}
+_OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET | SSL.OP_CIPHER_SERVER_PREFERENCE
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """What the other side of a secured connection has shown of itself; the certificate has passed the trust."""
+
+    certificate: Certificate | None
+
+    @property
+    def holder(self) -> Holder | None:
+        """Whom the certificate is of."""
+        return None if self.certificate is None else self.certificate.holder
+
+
+class SecureChannel:
+    """The contexts from which this node's connections are made, either side."""
+
+    def __init__(self, mode: Mode, certificate: Path, key: Path, trust: Trust, suites: Iterable[str] = ()) -> None:
+        self.mode = mode
+        self.trust = trust
+        self.files = (certificate, key)
+        self._suites = tuple(suites) or tuple(suite.name for suite in TLS_SUITES if suite.mode == mode)
+        self._lock = threading.Lock()
+        self._made: dict[bool, tuple[object, SSL.Context]] = {}
+        self.own = self._own()
+        self.context(server=True)
+
+    def context(self, *, server: bool) -> SSL.Context:
+        """Return what a connection is made from."""
+        with self._lock:
+            stamp = (self.trust.stamp, tuple(path.stat().st_mtime_ns for path in self.files))
+            made = self._made.get(server)
+            if made is None or made[0] != stamp:
+                made = self._made[server] = (stamp, self._context(server=server))
+            return made[1]
+
+    def presented(self, connection: SSL.Connection) -> Presented:
+        """Return what the other side has shown; raise CredentialRefused for a certificate that cannot be used."""
+        shown = connection.get_peer_certificate(as_cryptography=True)
+        if shown is None:
+            return Presented(None)
+        return Presented(certificates.read_der(shown.public_bytes(Encoding.DER)))
+
+    def check_server(self, presented: Presented, host: str, port: int, node_id: str | None) -> None:
+        """Return when the other side serves this node at this address, else raise CertificateRefused.
+
+        A gateway serves several nodes at its address; their requests and answers are their own all the same.
+        """
+        certificate, holder = presented.certificate, presented.holder
+        if certificate is None or holder is None:
+            raise CertificateRefused("the certificate does not say which node it is of")
+        if not certificate.serves(host, port):
+            raise CertificateRefused(f"the certificate is not for {host}:{port}")
+        if node_id not in (None, holder.node_id) and holder.role != GATEWAY:
+            raise CertificateRefused("the certificate is of another node than the one that is called")
+
+    def _own(self) -> Certificate:
+        """Return this node's certificate; refuse one that does not fit key and mode."""
+        path, key = self.files
+        try:
+            own = certificates.read_all(path.read_text(encoding="ascii"))[0]
+            secret = PrivateKey.load(key)
+        except (OSError, UnicodeDecodeError) as wrong:
+            raise ConfigError(f"[tls] {path} or {key} cannot be read: {wrong}") from wrong
+        except SecurityFailure as wrong:
+            raise ConfigError(f"[tls] {path} or {key}: {wrong}", hint=wrong.hint) from wrong
+        if own.public.auth_type != _KEYS[self.mode]:
+            wanted = _KEYS[self.mode]
+            raise ConfigError(f"[tls] mode {self.mode} takes a certificate of a {wanted} key, {path} is not")
+        if secret.public != own.public:
+            raise ConfigError(f"[tls] {key} is not the key of {path}", hint="give the pair as it was issued")
+        if own.holder is None:
+            raise ConfigError(
+                f"[tls] {path} does not say which node it is of", hint="issue one with `hutong pki issue`"
+            )
+        return own
+
+    def _context(self, *, server: bool) -> SSL.Context:
+        certificate, key = self.files
+        context = SSL.Context(SSL.TLS_SERVER_METHOD if server else SSL.TLS_CLIENT_METHOD)
+        names = [suite for suite in TLS_SUITES if suite.name in self._suites and suite.mode == self.mode]
+        older = [suite.name for suite in names if suite.version == "1.2"]
+        context.set_min_proto_version(SSL.TLS1_2_VERSION if older else SSL.TLS1_3_VERSION)
+        context.set_options(_OPTIONS)
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        try:
+            context.set_tls13_ciphersuites(":".join(suite.name for suite in names if suite.version == "1.3").encode())
+            if older:
+                context.set_cipher_list(":".join(older).encode())
+            context.use_certificate_chain_file(str(certificate))
+            context.use_privatekey_file(str(key))
+        except SSL.Error as refused:
+            raise ConfigError(f"[tls] {certificate} or {key} is not taken: {refused}") from refused
+        _restrict(context, self.mode)
+        store = context.get_cert_store()
+        if store is None:
+            raise ConfigError("[tls] the TLS library has no certificate store")
+        self.trust.fill(store)
+        # a server asks for the certificate here and demands it where the operation is known: operators have none
+        context.set_verify(SSL.VERIFY_PEER)
+        return context
+
+
+def _restrict(context: SSL.Context, mode: Mode) -> None:
+    """Set groups and signature algorithms, for which pyOpenSSL has no call of its own."""
+    library = Binding().lib
+    handle = context._context  # noqa: SLF001
+    if library.SSL_CTX_set1_curves_list(handle, _GROUPS[mode]) != 1:
+        raise ConfigError(
+            f"[tls] this TLS library has not the groups of mode {mode}", hint="install cryptography >= 47"
+        )
+    if library.SSL_CTX_set1_sigalgs_list(handle, _SIGNATURES[mode]) != 1:
+        raise ConfigError(f"[tls] this TLS library has not the signatures of mode {mode}")

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from conformance.commands import certify, node, recorded, selftest
+from conformance.commands import certify, job, node, pki, recorded, selftest
 from conformance.harness.verdict import ExitCode
 
 app = typer.Typer(
@@ -27,6 +27,12 @@ _selftest = typer.Typer(no_args_is_help=True, help="Prove that the suite finds d
 _selftest.command()(selftest.faults)
 _selftest.command("kill-matrix")(selftest.kill_matrix)
 app.add_typer(_selftest, name="selftest")
+
+_job = typer.Typer(no_args_is_help=True, help="Run jobs between nodes · 在节点间运行作业。")
+_job.command()(job.run)
+_job.command()(job.example)
+app.add_typer(_job, name="job")
+app.add_typer(pki.pki, name="pki")
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from reference_node.domain.job import JobStatus
 from reference_node.domain.task import Cause, Standing, TaskStatus
 from reference_node.node import Node
 from reference_node.runtime.contract import Exit, Key, LaunchFailed, Work
-from reference_node.schedule import local, material, progress
+from reference_node.schedule import local, material, outputs, progress
 from reference_node.store.jobs import JobRow, PartRow, TaskRow, find_job, find_task, gather
 
 
@@ -74,12 +74,13 @@ def reap(node: Node) -> bool:
     """Take in which components have ended; return whether any has."""
     exits = node.runner.exits()
     for item in exits:
+        read = outputs.digests(item)
         with node.store.begin() as session:
-            _ended(node, session, item)
+            _ended(node, session, item, read)
     return bool(exits)
 
 
-def _ended(node: Node, session: Session, item: Exit) -> None:
+def _ended(node: Node, session: Session, item: Exit, read: outputs.Digests) -> None:
     part = _part(session, node, item.key)
     if part is None or part.attempt != item.key.attempt:
         return
@@ -89,12 +90,19 @@ def _ended(node: Node, session: Session, item: Exit) -> None:
         part.task_id, "INFO" if item.cause is None else "ERROR", f"{part.party.name} {words}", node.now()
     )
     if local.move(session, part, Standing(status, part.attempt, item.cause), item.detail, item.files):
-        if item.summary is not None and status is TaskStatus.SUCCESS:
-            task, _ = _owners(session, part)
-            task.outputs = [*task.outputs, {"output_type": "report", "output_content": dict(item.summary)}]
+        if status is TaskStatus.SUCCESS:
+            _put_out(node, session, part, item, read)
         changed(node, session, part)
     elif status is TaskStatus.SUCCESS and part.status == TaskStatus.SUCCESS:  # the callback came before the exit
         part.files = dict(item.files)
+        _put_out(node, session, part, item, read)
+
+
+def _put_out(node: Node, session: Session, part: PartRow, item: Exit, read: outputs.Digests) -> None:
+    """Keep what a task has put out, for this node's operator."""
+    task, job = _owners(session, part)
+    described = material.description(node, session, plan.component(job.dag, task.task_name))
+    task.outputs = [*task.outputs, *outputs.told(item, part.party.name, described, read)]
 
 
 def lost(node: Node) -> bool:

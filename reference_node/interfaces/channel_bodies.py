@@ -21,6 +21,7 @@ import flask
 
 from reference_node.errors import Refusal
 from reference_node.proto.transport_pb2 import BlackboxOutbound, Outbound, TransportOutbound
+from reference_node.transport.frames import varint
 from reference_node.transport.relay import FULL, NOTHING, code_of
 from reference_node.transport.spool import Payload
 
@@ -107,9 +108,9 @@ def content(
             pieces = map(base64.b64encode, payload.chunks(_THREES))
             length = 4 * -(-payload.size // 3)
         case Manner.PROTOBUF:  # fields may stand in any order, so the payload comes last
-            head = TransportOutbound(code=code, message=message).SerializeToString() + b"\x12" + _varint(payload.size)
+            head = TransportOutbound(code=code, message=message).SerializeToString() + b"\x12" + varint(payload.size)
         case Manner.BLACKBOX:
-            head = BlackboxOutbound(code=code, message=message).SerializeToString() + b"\x0a" + _varint(payload.size)
+            head = BlackboxOutbound(code=code, message=message).SerializeToString() + b"\x0a" + varint(payload.size)
         case Manner.BARE:
             kind = "application/octet-stream"
     body = Handover(_joined(head, pieces, tail), settle)
@@ -142,13 +143,3 @@ def _joined(head: bytes, pieces: Iterator[bytes], tail: bytes) -> Iterator[bytes
     yield from pieces
     if tail:
         yield tail
-
-
-def _varint(number: int) -> bytes:
-    """Return a number as protobuf writes lengths."""
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)

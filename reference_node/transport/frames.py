@@ -5,16 +5,22 @@ four bytes, big endian. Guarantees: no more than one frame is in memory at eithe
 out, repeated, reordered or taken from another stream is refused, because its code covers its place in this stream and
 the key is made of the session's token and the nonce of the signed request that opened the stream; a message that is cut
 short leaves nothing behind. `specs/protocols/transport.md` is the description that others re-implement.
+
+Our own streams carry GMAC codes: they cost a twentieth of what HMAC with SM3 costs, which was the dearest part of a
+large message's way. Their nonce is the frame's number, which is used once because the key is the stream's alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final, Self
 
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers import BlockCipherAlgorithm, Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hmac import HMAC
 from google.protobuf.message import DecodeError
 
@@ -22,7 +28,7 @@ from reference_node.errors import Refusal
 from reference_node.proto.transport_pb2 import Inbound
 from reference_node.transport.channels import Mailbox
 from reference_node.transport.relay import Outgoing
-from reference_node.transport.spool import Spool, Writer
+from reference_node.transport.spool import CutShort, Spool, Writer
 
 TOPIC: Final = "x-ptp-topic"
 SEQUENCE: Final = "x-ptp-sequence"
@@ -31,14 +37,14 @@ LAST: Final = "last"
 SIZE: Final = "size"
 CODE: Final = "mac"
 ALGORITHM_HEADER: Final = "x-ptp-frame-mac"
-ALGORITHMS: Final[dict[str, Callable[[], hashes.HashAlgorithm]]] = {
-    "hmac-sm3": hashes.SM3,
-    "hmac-sha256": hashes.SHA256,
-}
 TOPIC_LIMIT: Final = 256
 SEQUENCE_LIMIT: Final = 2**53
 OVERHEAD: Final = 64 * 1024
 _LABEL: Final = b"hutong-ptp-frame-1"
+_PAYLOAD: Final = b"\x12"  # field 2 of Inbound, bytes: fields may stand in any order
+
+
+_Code = Callable[[int, bytes, bytes], bytes]  # of the frame's number, what stands before the payload, and the payload
 
 
 class FrameCode:
@@ -47,48 +53,108 @@ class FrameCode:
     def __init__(self, algorithm: str, token: str, *, nonce: str, source: str, target: str, session_id: str) -> None:
         if algorithm not in ALGORITHMS:
             raise Refusal("FRAME_INVALID", pointer=ALGORITHM_HEADER)
-        self._hash = ALGORITHMS[algorithm]
-        mac = HMAC(token.encode(), self._hash())
+        digest, make = ALGORITHMS[algorithm]
+        mac = HMAC(token.encode(), digest)
         mac.update(f"{_LABEL.decode()}\n{nonce}\n{source}\n{target}\n{session_id}".encode())
-        self._key = mac.finalize()
+        self._code = make(mac.finalize())
 
-    def of(self, number: int, frame: Inbound) -> str:
+    def of(self, number: int, metadata: Mapping[str, str], payload: bytes) -> str:
         """Return the code of the frame that stands at this place of the stream."""
-        mac = HMAC(self._key, self._hash())
-        fields = [(name, value) for name, value in sorted(frame.metadata.items()) if name != CODE]
-        mac.update(_LABEL + struct.pack(">QI", number, len(fields)))
+        fields = [(name, value) for name, value in sorted(metadata.items()) if name != CODE]
+        head = bytearray(_LABEL + struct.pack(">QI", number, len(fields)))
         for text in (text for pair in fields for text in pair):
             encoded = text.encode()
-            mac.update(struct.pack(">I", len(encoded)) + encoded)
-        mac.update(struct.pack(">Q", len(frame.payload)))
-        mac.update(frame.payload)
-        return mac.finalize().hex()
+            head += struct.pack(">I", len(encoded)) + encoded
+        head += struct.pack(">Q", len(payload))
+        return self._code(number, bytes(head), payload).hex()
 
 
-def cut(batch: Iterable[Outgoing], code: FrameCode, chunk: int) -> Iterator[Inbound]:
-    """Yield the frames of some messages; an empty message is one empty frame."""
+def _hmac(digest: hashes.HashAlgorithm) -> Callable[[bytes], _Code]:
+    def _keyed(key: bytes) -> _Code:
+        def _code(_number: int, head: bytes, payload: bytes) -> bytes:
+            mac = HMAC(key, digest)
+            mac.update(head)
+            mac.update(payload)
+            return mac.finalize()
+
+        return _code
+
+    return _keyed
+
+
+def _gmac(cipher: Callable[[bytes], BlockCipherAlgorithm]) -> Callable[[bytes], _Code]:
+    def _keyed(key: bytes) -> _Code:
+        block = cipher(key[:16])
+
+        def _code(number: int, head: bytes, payload: bytes) -> bytes:
+            mac = Cipher(block, modes.GCM(number.to_bytes(12, "big"))).encryptor()
+            mac.authenticate_additional_data(head)
+            mac.authenticate_additional_data(payload)
+            mac.finalize()
+            return mac.tag
+
+        return _code
+
+    return _keyed
+
+
+ALGORITHMS: Final[Mapping[str, tuple[hashes.HashAlgorithm, Callable[[bytes], _Code]]]] = {
+    "sm4-gmac": (hashes.SM3(), _gmac(algorithms.SM4)),
+    "aes-gmac": (hashes.SHA256(), _gmac(algorithms.AES)),
+    "hmac-sm3": (hashes.SM3(), _hmac(hashes.SM3())),
+    "hmac-sha256": (hashes.SHA256(), _hmac(hashes.SHA256())),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One piece of a message, with its code."""
+
+    metadata: Mapping[str, str]
+    payload: bytes
+
+    def pieces(self) -> tuple[bytes, bytes]:
+        """Return the serialised `Inbound` in two pieces, the second being the payload itself: it is not copied."""
+        return Inbound(metadata=self.metadata).SerializeToString() + _PAYLOAD + varint(len(self.payload)), self.payload
+
+    def content(self) -> bytes:
+        """Return the serialised `Inbound`."""
+        return b"".join(self.pieces())
+
+
+def cut(batch: Iterable[Outgoing], code: FrameCode, chunk: int) -> Iterator[Frame]:
+    """Yield the frames of some messages; one that is cut short ends the stream within it, so that it is refused."""
     number = 0
-    for message in batch:
-        left = message.payload.size
-        pieces = message.payload.chunks(chunk) if left else iter((b"",))
-        for part, piece in enumerate(pieces):
-            left -= len(piece)
-            metadata = {TOPIC: message.topic, SEQUENCE: str(message.sequence), PART: str(part)}
-            if part == 0:
-                metadata[SIZE] = str(message.payload.size)
-            if left == 0:
-                metadata[LAST] = "1"
-            frame = Inbound(metadata=metadata, payload=piece)
-            frame.metadata[CODE] = code.of(number, frame)
-            number += 1
-            yield frame
+    with contextlib.suppress(CutShort):
+        for message in batch:
+            for part, (piece, last) in enumerate(message.payload.parts(chunk)):
+                metadata = {TOPIC: message.topic, SEQUENCE: str(message.sequence), PART: str(part)}
+                if last:
+                    metadata[LAST] = "1"
+                if part == 0 if message.payload.complete else last:
+                    metadata[SIZE] = str(message.payload.size)
+                metadata[CODE] = code.of(number, metadata, piece)
+                number += 1
+                yield Frame(metadata, piece)
 
 
-def pack(frames: Iterable[Inbound]) -> Iterator[bytes]:
-    """Yield frames as they stand in the body of an HTTP request."""
+def pack(frames: Iterable[Frame]) -> Iterator[bytes]:
+    """Yield frames as they stand in the body of an HTTP request; a payload is a piece of its own."""
     for frame in frames:
-        content = frame.SerializeToString()
-        yield struct.pack(">I", len(content)) + content
+        head, payload = frame.pieces()
+        yield struct.pack(">I", len(head) + len(payload)) + head
+        if payload:
+            yield payload
+
+
+def varint(number: int) -> bytes:
+    """Return a number as protobuf writes lengths."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
 
 
 def unpack(read: Callable[[int], bytes], limit: int) -> Iterator[Inbound]:
@@ -125,7 +191,8 @@ class Assembler:
         self._number = 0
         self._place: tuple[str, int] | None = None
         self._part = 0
-        self._size = 0
+        self._size: int | None = None
+        self._got = 0
         self._writer: Writer | None = None
         self.accepted = 0
 
@@ -139,20 +206,23 @@ class Assembler:
 
     def feed(self, frame: Inbound) -> bool:
         """Take the next frame; return whether it ended a message."""
-        if not hmac.compare_digest(self._code.of(self._number, frame), frame.metadata.get(CODE, "")):
+        metadata, payload = dict(frame.metadata), frame.payload  # each look at the field would copy it
+        if not hmac.compare_digest(self._code.of(self._number, metadata, payload), metadata.get(CODE, "")):
             raise Refusal("FRAME_INVALID")
         self._number += 1
-        place = (topic_of(frame), number_of(frame, SEQUENCE))
-        if number_of(frame, PART) == 0 and self._place is None:
-            self._begin(place, number_of(frame, SIZE))
-        elif place != self._place or number_of(frame, PART) != self._part:
+        place = (topic_of(metadata), number_of(metadata, SEQUENCE))
+        if number_of(metadata, PART) == 0 and self._place is None:
+            self._begin(place)
+        elif place != self._place or number_of(metadata, PART) != self._part:
             raise Refusal("FRAME_INVALID")
         self._part += 1
-        self._size -= len(frame.payload)
+        self._got += len(payload)
+        if SIZE in metadata:
+            self._stated(number_of(metadata, SIZE))
         if self._writer is not None:
-            self._writer.write(frame.payload)
-        if LAST not in frame.metadata:
-            if self._size <= 0:
+            self._writer.write(payload)
+        if LAST not in metadata:
+            if self._size is not None and self._got >= self._size:
                 raise Refusal("FRAME_INVALID")
             return False
         self._end(place)
@@ -164,16 +234,22 @@ class Assembler:
             raise Refusal("FRAME_INVALID")
         return self.accepted
 
-    def _begin(self, place: tuple[str, int], size: int) -> None:
-        self._place, self._part, self._size = place, 0, size
+    def _begin(self, place: tuple[str, int]) -> None:
+        self._place, self._part, self._size, self._got = place, 0, None, 0
         # a message that has arrived before is read and dropped without being written
-        if self._mailbox.seen(place[0], self._source, place[1]):
-            return
-        self._mailbox.room(size, self._patience)
-        self._writer = self._spool.writer()
+        if not self._mailbox.seen(place[0], self._source, place[1]):
+            self._writer = self._spool.writer()
+
+    def _stated(self, size: int) -> None:
+        """Note the size of the whole message; where it comes first it is asked for room before anything is written."""
+        if self._size is not None:
+            raise Refusal("FRAME_INVALID")
+        self._size = size
+        if self._writer is not None and self._part == 1:
+            self._mailbox.room(size, self._patience)
 
     def _end(self, place: tuple[str, int]) -> None:
-        if self._size != 0:
+        if self._got != self._size:
             raise Refusal("FRAME_INVALID")
         writer, self._writer, self._place = self._writer, None, None
         self.accepted += 1
@@ -182,17 +258,17 @@ class Assembler:
             self._mailbox.put(topic, writer.finish(), timeout=self._patience, source=self._source, sequence=sequence)
 
 
-def topic_of(frame: Inbound) -> str:
+def topic_of(metadata: Mapping[str, str]) -> str:
     """Return the topic of a frame."""
-    topic = frame.metadata.get(TOPIC, "")
+    topic = metadata.get(TOPIC, "")
     if len(topic) > TOPIC_LIMIT:
         raise Refusal("REQUEST_INVALID", pointer=TOPIC)
     return topic
 
 
-def number_of(frame: Inbound, name: str) -> int:
+def number_of(metadata: Mapping[str, str], name: str) -> int:
     """Return a number of a frame's metadata."""
-    return whole(frame.metadata.get(name, ""), name)
+    return whole(metadata.get(name, ""), name)
 
 
 def whole(text: str, pointer: str) -> int:

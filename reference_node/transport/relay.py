@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from reference_node.transport.partner import Peer
-from reference_node.transport.spool import Payload
+from reference_node.transport.spool import Content
 
 OK: Final = "E0000000000"
 NOTHING: Final = "E0000000404"
@@ -62,7 +62,15 @@ class Outgoing:
 
     topic: str
     sequence: int
-    payload: Payload
+    payload: Content
+
+    def short(self, limit: int) -> bool:
+        """Tell whether it can go in one request, being complete and no longer than this."""
+        return self.payload.complete and self.payload.size <= limit
+
+    def whole(self) -> bytes:
+        """Return all bytes."""
+        return b"".join(piece for piece, _ in self.payload.parts(max(1, self.payload.size)))
 
 
 class Relay(Protocol):

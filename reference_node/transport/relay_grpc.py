@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import grpc
 
 from reference_node.proto.transport_pb2 import Inbound, Outbound
-from reference_node.transport.frames import SEQUENCE, TOPIC, cut
+from reference_node.transport.frames import SEQUENCE, TOPIC, Frame, cut
 from reference_node.transport.relay import OK, Outgoing, RelayFailed, Route, refused
 from reference_node.transport.stamps import Stamps
 
@@ -43,7 +43,7 @@ class GrpcRelay:
         """Hand over a batch in order."""
         channel = self._channel(route.peer.address)
         try:
-            if len(batch) == 1 and batch[0].payload.size <= self._chunk:
+            if len(batch) == 1 and batch[0].short(self._chunk):
                 self._invoke(channel, route, batch[0])
             else:
                 self._transport(channel, route, batch)
@@ -66,7 +66,7 @@ class GrpcRelay:
 
     def _invoke(self, channel: grpc.Channel, route: Route, message: Outgoing) -> None:
         metadata = {TOPIC: message.topic, SEQUENCE: str(message.sequence)}
-        body = Inbound(metadata=metadata, payload=message.payload.read()).SerializeToString()
+        body = Inbound(metadata=metadata, payload=message.whole()).SerializeToString()
         call = channel.unary_unary(INVOKE, request_serializer=bytes, response_deserializer=Outbound.FromString)
         headers = self._stamps.headers(route, INVOKE, body)
         _judge(call(body, timeout=self._timeout, metadata=tuple(headers.items())))
@@ -74,7 +74,7 @@ class GrpcRelay:
     def _transport(self, channel: grpc.Channel, route: Route, batch: Sequence[Outgoing]) -> None:
         headers, code = self._stamps.stream(route, TRANSPORT)
         call = channel.stream_stream(
-            TRANSPORT, request_serializer=Inbound.SerializeToString, response_deserializer=Outbound.FromString
+            TRANSPORT, request_serializer=Frame.content, response_deserializer=Outbound.FromString
         )
         progress = _Progress(cut(batch, code, self._chunk))
         answers = call(progress.frames(), metadata=tuple(headers.items()))
@@ -96,12 +96,12 @@ class GrpcRelay:
 class _Progress:
     """Ends a stream on which nothing moves; a stream as such may last as long as its messages need."""
 
-    def __init__(self, frames: Iterator[Inbound]) -> None:
+    def __init__(self, frames: Iterator[Frame]) -> None:
         self._frames = frames
         self._moved = threading.Event()
         self._stopped = False
 
-    def frames(self) -> Iterator[Inbound]:
+    def frames(self) -> Iterator[Frame]:
         """Yield the frames and note that they are asked for."""
         for frame in self._frames:
             self.moved()

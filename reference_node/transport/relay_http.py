@@ -36,7 +36,7 @@ class HttpRelay:
     def deliver(self, route: Route, batch: Sequence[Outgoing]) -> None:
         """Hand over a batch in order."""
         try:
-            if len(batch) == 1 and batch[0].payload.size <= self._chunk:
+            if len(batch) == 1 and batch[0].short(self._chunk):
                 answer = self._invoke(route, batch[0])
             else:
                 answer = self._transport(route, batch)
@@ -52,11 +52,11 @@ class HttpRelay:
         names = {TOPIC: message.topic, SEQUENCE: str(message.sequence)}
         path = urlsplit(url).path
         if route.passthrough:
-            body = message.payload.read()
+            body = message.whole()
             headers = self._stamps.headers(route, path, body, version=BARE)
             headers |= {**names, "content-type": "application/octet-stream"}
         else:
-            body = Inbound(metadata=names, payload=message.payload.read()).SerializeToString()
+            body = Inbound(metadata=names, payload=message.whole()).SerializeToString()
             headers = {**self._stamps.headers(route, path, body), "content-type": PROTOBUF}
         return self._outbound.send("POST", url, headers, body, self._timeout)
 

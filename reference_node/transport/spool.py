@@ -1,8 +1,9 @@
 """Messages in memory while there is room, in files of the spool folder beyond that (9.1-c: bounded memory).
 
 Guarantees: no more than `memory` bytes of payloads are held in memory by one node; a message above `inline` bytes goes
-to a file whatever the room; a payload is written chunk by chunk and never needs to be in memory whole; its file is
-gone once it is discarded; a spool that is opened sweeps away what an earlier process of the node has left.
+to a file whatever the room; a payload is written chunk by chunk and never needs to be in memory whole; what goes to a
+file can be read while it is written; its file is gone once it is discarded; a spool that is opened sweeps away what an
+earlier process of the node has left.
 
 >>> spool = Spool(None, memory=1 << 20, inline=1 << 16)
 >>> writer = spool.writer()
@@ -20,9 +21,27 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 CHUNK = 1024 * 1024
+
+
+class Content(Protocol):
+    """The bytes of a message on its way; `size` is final where they are `complete`."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all bytes are here."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes are here."""
+
+    def parts(self, size: int) -> Iterator[tuple[bytes, bool]]:
+        """Yield the bytes in pieces of `size`, each with whether it is the last; there is always one."""
+
+    def discard(self) -> None:
+        """Let go of them."""
 
 
 class Spool:
@@ -98,7 +117,14 @@ class Writer:
         self._parts: list[bytes] = []
         self._file: BinaryIO | None = None
         self._path: Path | None = None
+        self._growing: Growing | None = None
         self.size = 0
+
+    def growing(self) -> Growing | None:
+        """Return what reads this payload while it is written; None as long as it is small."""
+        if self._growing is None and self._path is not None:
+            self._growing = Growing(self._path, self.size)
+        return self._growing
 
     def write(self, chunk: bytes) -> None:
         """Add a chunk."""
@@ -109,6 +135,8 @@ class Writer:
                 self._spill()
         else:
             self._file.write(chunk)
+        if self._growing is not None:
+            self._growing.grow(self.size)
 
     def finish(self) -> Payload:
         """Return the payload."""
@@ -116,6 +144,8 @@ class Writer:
             self._spill()
         if self._file is not None and self._path is not None:
             self._file.close()
+            if self._growing is not None:
+                self._growing.end(whole=True)
             return Payload(self._spool, self.size, None, self._path)
         return Payload(self._spool, self.size, b"".join(self._parts), None)
 
@@ -124,6 +154,8 @@ class Writer:
         self._parts = []
         if self._file is not None and self._path is not None:
             self._file.close()
+            if self._growing is not None:
+                self._growing.end(whole=False)
             self._path.unlink(missing_ok=True)
 
     def _spill(self) -> None:
@@ -135,10 +167,58 @@ class Writer:
         self._parts = []
 
 
+class CutShort(Exception):
+    """What was being written ended before it was whole."""
+
+
+class Growing:
+    """The bytes of one message while they are written. One thread writes, another one reads."""
+
+    complete = False
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        self._changed = threading.Condition()
+        self._whole: bool | None = None
+        self.size = size
+
+    def grow(self, size: int) -> None:
+        """Tell that so many bytes are there."""
+        with self._changed:
+            self.size = size
+            self._changed.notify_all()
+
+    def end(self, *, whole: bool) -> None:
+        """Tell that there will be no more."""
+        with self._changed:
+            self._whole = whole if self._whole is None else self._whole
+            self._changed.notify_all()
+
+    def discard(self) -> None:
+        """Let nobody read on; the file belongs to the writer."""
+        self.end(whole=False)
+
+    def parts(self, size: int) -> Iterator[tuple[bytes, bool]]:
+        """Yield the pieces as they come; raise CutShort when there will be no end."""
+        at, last = 0, False
+        with self._path.open("rb", buffering=0) as file:
+            while not last:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._whole is not None or self.size > at + size)  # noqa: B023
+                    ended = self._whole
+                if ended is False:
+                    raise CutShort
+                piece = file.read(size)
+                at += len(piece)
+                last = ended is True and at == self.size
+                yield piece, last
+
+
 class Payload:
     """The bytes of one message; whoever holds it last discards it."""
 
     __slots__ = ("_counted", "_data", "_path", "_spool", "size")
+    complete = True
 
     def __init__(self, spool: Spool, size: int, data: bytes | None, path: Path | None, *, counted: bool = True) -> None:
         self._spool = spool
@@ -159,6 +239,13 @@ class Payload:
         with self.reader() as file:
             while piece := file.read(size):
                 yield piece
+
+    def parts(self, size: int) -> Iterator[tuple[bytes, bool]]:
+        """Yield the bytes in pieces of `size`, each with whether it is the last; an empty payload is one such piece."""
+        left = self.size
+        for piece in self.chunks(size) if left else (b"",):
+            left -= len(piece)
+            yield piece, left == 0
 
     def read(self) -> bytes:
         """Return all bytes."""

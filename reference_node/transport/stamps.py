@@ -57,7 +57,7 @@ class Stamps:
         """Return the headers that open a stream, and what its frames are authenticated with."""
         headers = self.headers(route, path)
         digest = suite_of_auth_type(route.peer.auth_type).digest
-        headers[ALGORITHM_HEADER] = "hmac-sm3" if digest == "sm3" else "hmac-sha256"
+        headers[ALGORITHM_HEADER] = "sm4-gmac" if digest == "sm3" else "aes-gmac"
         return headers, frame_code(headers)
 
 

@@ -14,18 +14,18 @@ from reference_node.transport.relay import Outgoing
 from reference_node.transport.spool import Spool
 
 
-def code(algorithm: str = "hmac-sm3", nonce: str = "nonce-0123456789") -> FrameCode:
+def code(algorithm: str = "sm4-gmac", nonce: str = "nonce-0123456789") -> FrameCode:
     """Return the code of a stream."""
     return FrameCode(algorithm, "token", nonce=nonce, source="node-a", target="node-b", session_id="session_1")
 
 
-def frames(spool: Spool, *payloads: bytes, algorithm: str = "hmac-sm3") -> list[Inbound]:
+def frames(spool: Spool, *payloads: bytes, algorithm: str = "sm4-gmac") -> list[Inbound]:
     """Return the frames of some messages of one topic, in pieces of four bytes."""
     batch = [Outgoing("t", number, spool.keep(data)) for number, data in enumerate(payloads)]
-    return list(cut(batch, code(algorithm), 4))
+    return [Inbound.FromString(frame.content()) for frame in cut(batch, code(algorithm), 4)]
 
 
-@pytest.mark.parametrize("algorithm", ["hmac-sm3", "hmac-sha256"])
+@pytest.mark.parametrize("algorithm", ["sm4-gmac", "aes-gmac", "hmac-sm3", "hmac-sha256"])
 def test_what_is_cut_is_put_together(algorithm: str) -> None:
     """Messages of no, one and several pieces come out as they went in."""
     spool, mailbox = Spool(None, memory=1 << 20, inline=1 << 20), Mailbox(quota=1 << 20)
@@ -105,7 +105,8 @@ def test_a_body_that_is_no_frames_is_refused(body: bytes) -> None:
 
 def test_packed_frames_unpack() -> None:
     """The body of an HTTP stream gives back its frames."""
-    rows = frames(Spool(None, memory=1 << 20, inline=1 << 20), b"some bytes", b"")
+    spool = Spool(None, memory=1 << 20, inline=1 << 20)
+    rows = list(cut([Outgoing("t", 0, spool.keep(b"some bytes")), Outgoing("t", 1, spool.keep(b""))], code(), 4))
     taken = memoryview(b"".join(pack(rows)))
 
     def read(size: int) -> bytes:
@@ -113,4 +114,49 @@ def test_packed_frames_unpack() -> None:
         piece, taken = bytes(taken[:size]), taken[size:]
         return piece
 
-    assert list(unpack(read, 1 << 20)) == rows
+    assert [row.SerializeToString(deterministic=True) for row in unpack(read, 1 << 20)] == [
+        Inbound(metadata=row.metadata, payload=row.payload).SerializeToString(deterministic=True) for row in rows
+    ]
+
+
+def test_a_message_is_sent_while_it_is_written() -> None:
+    """The frames of a message come before its end is there; its size then stands with the last one."""
+    spool, mailbox = Spool(None, memory=8, inline=8), Mailbox(quota=1 << 20)
+    writer = spool.writer()
+    writer.write(b"nine byte")
+    growing = writer.growing()
+    assert growing is not None
+    stream = cut([Outgoing("t", 0, growing)], code(), 4)
+    rows = [next(stream), next(stream)]
+    writer.write(b"s and more")
+    payload = writer.finish()
+    rows += stream
+    with Assembler(mailbox, spool, code(), "node-a", patience=0) as assembler:
+        for row in rows:
+            assembler.feed(Inbound.FromString(row.content()))
+        assert assembler.finish() == 1
+    assert mailbox.pop("t", 0).read() == payload.read() == b"nine bytes and more"  # type: ignore[union-attr]
+    assert ["size" in row.metadata for row in rows] == [False, False, False, False, True]
+
+
+def test_a_message_cut_short_while_it_is_sent_is_refused() -> None:
+    """When the writer gives up, the stream ends within the message, and the receiver keeps nothing of it."""
+    spool, mailbox = Spool(None, memory=8, inline=8), Mailbox(quota=1 << 20)
+    writer = spool.writer()
+    writer.write(b"nine byte")
+    growing = writer.growing()
+    assert growing is not None
+    stream = cut([Outgoing("t", 0, growing)], code(), 4)
+    rows = [next(stream), next(stream)]
+    writer.abandon()
+    assert list(stream) == []
+
+    def take() -> None:
+        with Assembler(mailbox, spool, code(), "node-a", patience=0) as assembler:
+            for row in rows:
+                assembler.feed(Inbound.FromString(row.content()))
+            assembler.finish()
+
+    with pytest.raises(Refusal, match="FRAME_INVALID"):
+        take()
+    assert (mailbox.pop("t", 0), mailbox.size) == (None, 0)

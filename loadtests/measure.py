@@ -13,7 +13,6 @@ import dataclasses
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from conformance.harness.binding import Binding
@@ -24,106 +23,9 @@ from conformance.harness.registry import Check
 from conformance.harness.story import NoTwin, Story, Untold
 from conformance.harness.strict import unknown
 from loadtests.campaign import Campaign, Gates
+from reports.load import Figures, Gate, Load, Second, Seen
 
 Request = tuple[str, float, float, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """One operation, or all together (`operation` ""): times in milliseconds, rates in requests per second."""
-
-    operation: str
-    requests: int
-    errors: int
-    per_second: float
-    p50: float
-    p95: float
-    p99: float
-    slowest: float
-
-
-@dataclass(frozen=True, slots=True)
-class Second:
-    """What happened in one second of the campaign."""
-
-    second: int
-    requests: int
-    errors: int
-    p95: float
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One kind of finding in the sample, with an example."""
-
-    finding: Finding
-    operation: str
-    times: int
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """One thing that must hold; `actual` None where it could not be measured."""
-
-    name: str
-    limit: float
-    actual: float | None
-
-    @property
-    def met(self) -> bool:
-        """Whether it holds."""
-        return self.actual is not None and self.actual <= self.limit
-
-
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """The outcome of a campaign."""
-
-    campaign: Campaign
-    target: Mapping[str, str]
-    started_ms: int
-    seconds: float
-    users: int
-    total: Figures
-    operations: tuple[Figures, ...]
-    timeline: tuple[Second, ...]
-    errors: tuple[tuple[str, str, int], ...]
-    sampled: int
-    seen: tuple[Seen, ...]
-    gates: tuple[Gate, ...]
-    left_out: tuple[str, ...]
-    left_behind: tuple[str, ...]
-    stop: str
-
-    @property
-    def met(self) -> bool:
-        """Whether every gate is met."""
-        return not self.stop and all(gate.met for gate in self.gates)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON form, `load.json`."""
-        return {
-            "campaign": self.campaign.name,
-            "target": dict(self.target),
-            "started_ms": self.started_ms,
-            "seconds": self.seconds,
-            "users": self.users,
-            "total": dataclasses.asdict(self.total),
-            "operations": [dataclasses.asdict(row) for row in self.operations],
-            "timeline": [dataclasses.asdict(row) for row in self.timeline],
-            "errors": [{"operation": name, "what": what, "count": count} for name, what, count in self.errors],
-            "sampled": {
-                "stories": self.sampled,
-                "findings": [
-                    {**row.finding.to_json(), "operation": row.operation, "times": row.times} for row in self.seen
-                ],
-            },
-            "gates": [{**dataclasses.asdict(gate), "met": gate.met} for gate in self.gates],
-            "left_out": list(self.left_out),
-            "left_behind": list(self.left_behind),
-            "stop": self.stop,
-            "met": self.met,
-        }
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
@@ -148,21 +50,25 @@ def figures(operation: str, rows: Sequence[Request], seconds: float) -> Figures:
     )
 
 
-def timeline(rows: Iterable[Request], seconds: float) -> tuple[Second, ...]:
-    """Fold requests into seconds, by when they were sent; a second without requests is there too."""
+def timeline(rows: Iterable[Request], seconds: float, crowd: Iterable[tuple[float, int]]) -> tuple[Second, ...]:
+    """Fold requests into seconds, by when they were sent; a second without requests is there too.
+
+    `crowd` is how many users there were when: a second in which nobody counted has as many as the one before.
+    """
     buckets: dict[int, list[Request]] = defaultdict(list)
     for row in rows:
         buckets[max(0, int(row[1] // 1000))].append(row)
+    counted: dict[int, int] = defaultdict(int)
+    for at, users in crowd:
+        counted[int(at // 1000)] = max(counted[int(at // 1000)], users)
     last = max([math.ceil(seconds) - 1, *buckets], default=-1)
-    return tuple(
-        Second(
-            second,
-            len(buckets[second]),
-            sum(1 for row in buckets[second] if row[3]),
-            percentile(sorted(row[2] for row in buckets[second]), 95),
-        )
-        for second in range(last + 1)
-    )
+    found: list[Second] = []
+    for second in range(last + 1):
+        users = counted.get(second, found[-1].users if found else 0)
+        times = sorted(row[2] for row in buckets[second])
+        errors = sum(1 for row in buckets[second] if row[3])
+        found.append(Second(second, users, len(times), errors, *(percentile(times, part) for part in (50, 95, 99))))
+    return tuple(found)
 
 
 def checks_of(campaign: Campaign, known: Mapping[str, Check], where: str) -> dict[str, tuple[Check, ...]]:
@@ -227,7 +133,7 @@ def fold(
     profile: Profile,
     binding: Binding,
     checks: Mapping[str, Sequence[Check]],
-) -> Sheet:
+) -> Load:
     """Fold what the load process wrote into the outcome."""
     rows: list[Request] = [(name, at, took, wrong) for name, at, took, wrong in happened["requests"]]
     seconds = float(happened["seconds"])
@@ -239,15 +145,16 @@ def fold(
     seen = look(happened["samples"], checks, profile, binding)
     wrong = Counter((row[0], row[3]) for row in rows if row[3])
     target = profile.target
-    return Sheet(
-        campaign=campaign,
+    return Load(
+        campaign=campaign.name,
+        title=campaign.title,
         target={"name": target.name, "node_id": target.node_id, "url": target.url},
         started_ms=int(happened["started_ms"]),
         seconds=seconds,
         users=int(happened["users"]),
         total=total,
         operations=operations,
-        timeline=timeline(rows, seconds),
+        timeline=timeline(rows, seconds, [(at, users) for at, users in happened["crowd"]]),
         errors=tuple((name, what, count) for (name, what), count in wrong.most_common()),
         sampled=len(happened["samples"]),
         seen=seen,

@@ -3,7 +3,8 @@
     python -m loadtests.smoke --demo                      the reference node, started for the purpose
     python -m loadtests.smoke --profile my-node.toml      any node; --users 20 --seconds 60 --out reports/runs/mine
 
-The profile is the one of `hutong certify`. DIR/load.json has the figures, DIR/load.html the same with charts.
+The profile is the one of `hutong certify`. DIR/load.json has the figures, DIR/load.html the same with charts; `hutong
+report events.jsonl --load DIR/load.json` shows them beside a certification of the same node.
 Exit codes: 0 every gate is met, 1 not, 3 the harness failed, 4 wrong usage. Guarantees: nothing is sent to a node that
 is not on loopback without --allow-remote; the campaign ends, whatever the target does; this process stays free of
 gevent, which has a process of its own (`loadtests.users`).
@@ -38,8 +39,10 @@ from conformance.harness.strict import meant, read_toml
 from conformance.harness.verdict import ExitCode
 from loadtests import measure, page
 from loadtests.campaign import Campaign, parse_campaign, reshaped
+from reports.load import Load
 
 CAMPAIGNS = Path(__file__).resolve().parent / "campaigns"
+DEMO_NODE = "hutong-node-1"  # as `hutong certify --demo` names its target, so that one report can show both
 GRACE_SECONDS = 60.0
 SECONDS_PER_USER = 5.0  # to make a user's contract and to end it
 
@@ -126,7 +129,7 @@ def act(mission: Mission, campaign: Campaign) -> dict[str, Any]:
     return written
 
 
-def run(mission: Mission, *, allow_remote: bool = False) -> measure.Sheet:
+def run(mission: Mission, *, allow_remote: bool = False) -> Load:
     """Carry out a campaign and judge it."""
     profile: Profile = parse_profile(mission.profile, mission.where)
     if not (allow_remote or on_loopback(profile.target.url)):
@@ -141,32 +144,32 @@ def run(mission: Mission, *, allow_remote: bool = False) -> measure.Sheet:
     return measure.fold(act(mission, campaign), campaign, profile, binding, checks)
 
 
-def write(sheet: measure.Sheet, folder: Path) -> list[Path]:
+def write(load: Load, folder: Path) -> list[Path]:
     """Write load.json and load.html."""
     folder.mkdir(parents=True, exist_ok=True)
     data, shown = folder / "load.json", folder / "load.html"
-    data.write_text(json.dumps(sheet.to_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    shown.write_text(page.render(sheet), encoding="utf-8")
+    data.write_text(json.dumps(load.to_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    shown.write_text(page.render(load), encoding="utf-8")
     return [data, shown]
 
 
-def tell(sheet: measure.Sheet) -> None:
+def tell(load: Load) -> None:
     """Print the outcome in short."""
     table = Table("operation", "requests", "errors", "1/s", "p50 ms", "p95 ms", "p99 ms")
-    for row in (*sheet.operations, sheet.total):
+    for row in (*load.operations, load.total):
         figures = (row.per_second, row.p50, row.p95, row.p99)
         table.add_row(row.operation or "all", str(row.requests), str(row.errors), *(f"{one:.1f}" for one in figures))
     out.print(table)
-    for name, what, count in sheet.errors:
+    for name, what, count in load.errors:
         out.print(f"[red]{escape(name)}: {escape(what)}[/red] × {count}")
-    for seen in sheet.seen:
+    for seen in load.seen:
         out.print(f"[red]{seen.finding.requirement} {seen.finding.code}[/red] in {seen.operation} × {seen.times}")
-    for gate in sheet.gates:
+    for gate in load.gates:
         actual = "not measured" if gate.actual is None else f"{gate.actual:g}"
         out.print(f"{'[green]met[/]' if gate.met else '[red]not met[/]'} {gate.name}: {actual} (limit {gate.limit:g})")
-    if sheet.stop:
-        out.print(f"[red]{escape(sheet.stop)}[/red]")
-    out.print(f"{sheet.sampled} stories were judged by the suite")
+    if load.stop:
+        out.print(f"[red]{escape(load.stop)}[/red]")
+    out.print(f"{load.sampled} stories were judged by the suite")
 
 
 def campaign(argv: Sequence[str]) -> ExitCode:
@@ -176,16 +179,16 @@ def campaign(argv: Sequence[str]) -> ExitCode:
     with ExitStack() as stack:
         if given.demo:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hutong-load-")))
-            served = stack.enter_context(demo.serve(folder / "node", "load-node", faults=given.fault))
+            served = stack.enter_context(demo.serve(folder / "node", DEMO_NODE, faults=given.fault))
             declared, where = profile_of(served), "demo"
         else:
             declared, where = read_toml(given.profile), str(given.profile)
         mission = Mission(declared, where, read_toml(file), str(file), given.users, given.seconds)
-        sheet = run(mission, allow_remote=given.allow_remote)
-    tell(sheet)
-    for path in write(sheet, given.out):
+        load = run(mission, allow_remote=given.allow_remote)
+    tell(load)
+    for path in write(load, given.out):
         out.print(str(path))
-    return ExitCode.CONFORMANT if sheet.met else ExitCode.NON_CONFORMANT
+    return ExitCode.CONFORMANT if load.met else ExitCode.NON_CONFORMANT
 
 
 def profile_of(served: demo.Served) -> dict[str, Any]:

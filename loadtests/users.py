@@ -46,10 +46,14 @@ class Actor:
 
 @dataclass(slots=True)
 class Tape:
-    """All that happened: [operation, milliseconds since the start, milliseconds it took, what went wrong or ""]."""
+    """All that happened: [operation, milliseconds since the start, milliseconds it took, what went wrong or ""].
+
+    `crowd` is [milliseconds since the start, users at that time].
+    """
 
     campaign: Campaign
     requests: list[tuple[str, float, float, str]] = field(default_factory=list)
+    crowd: list[tuple[float, int]] = field(default_factory=list)
     samples: list[dict[str, Any]] = field(default_factory=list)
     told: Counter[str] = field(default_factory=Counter)
     left_behind: list[str] = field(default_factory=list)
@@ -61,6 +65,11 @@ class Tape:
         """Write down one request: the listener of Locust's request event."""
         since = (time.perf_counter() - self.began) * 1000 - response_time
         self.requests.append((name, round(since, 3), round(response_time, 3), exception or ""))
+
+    def count(self, users: int) -> None:
+        """Write down how many users there are now, once where it stays the same."""
+        if not self.crowd or self.crowd[-1][1] != users:
+            self.crowd.append((round((time.perf_counter() - self.began) * 1000, 3), users))
 
     def full(self) -> bool:
         """Whether the campaign may send no more."""
@@ -186,6 +195,7 @@ def attack(tape: Tape, actors: list[Actor], stage: Stage) -> float:
     tape.began = time.perf_counter()
     runner.start(shape.users, spawn_rate=shape.spawn_rate)
     while time.perf_counter() - tape.began < shape.seconds and not (tape.full() or tape.blame):
+        tape.count(runner.user_count)
         stage.clock.elapse(0.05)
     runner.quit()
     return time.perf_counter() - tape.began
@@ -216,6 +226,7 @@ def run(profile: Profile, campaign: Campaign) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "users": campaign.shape.users,
         "requests": tape.requests,
+        "crowd": tape.crowd,
         "samples": tape.samples,
         "stories": dict(tape.told),
         "left_out": left_out,

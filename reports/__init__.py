@@ -7,18 +7,23 @@ Every report shows the same `fold.Report`; none of them adds a judgement of its 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from conformance.harness.events import Run
 from reports import html, jsonreport, junit, markdown
 from reports.fold import Report, fold
+from reports.load import Load, read_load
 
-__all__ = ["Report", "fold", "write_all"]
+__all__ = ["Load", "Report", "fold", "read_load", "write_all"]
 
 
-def write_all(run: Run, out: Path, lang: str = "") -> list[Path]:
-    """Write every report of a run into a folder, which is made if need be; return the files."""
-    report = fold(run, lang)
+def write_all(run: Run, out: Path, lang: str = "", loads: Iterable[Load] = ()) -> list[Path]:
+    """Write every report of a run, with load results if there are any, into a folder, which is made if need be.
+
+    Returns the files. Raises UsageError for a load result of another target.
+    """
+    report = fold(run, lang, loads=loads)
     out.mkdir(parents=True, exist_ok=True)
     texts = {
         "index.html": html.render(report),

@@ -23,11 +23,12 @@ from typing import Any
 
 from conformance.harness.events import MASK, Run
 from conformance.harness.records import CheckResult, Exchange, Finding, Stop, Verdict
-from conformance.harness.verdict import LEVELS, ORDER, RANK, Outcome, RequirementResult, counted, of_run, worst
+from conformance.harness.verdict import LEVELS, ORDER, RANK, Outcome, counted, worst
 from reports import words
+from reports.load import Load, of_target, rate_held
+from reports.trust import GREEN, problem_of
 from specs import Level, Requirement, Text, Verification, load_requirements
 
-GREEN = frozenset({Outcome.CONFORMANT, Outcome.CONFORMANT_WITH_WAIVERS})
 # What a reader has to look at, worst first.
 ATTENTION = (Verdict.ERROR, Verdict.FAIL, Verdict.NOT_TESTABLE, Verdict.WARN)
 _SHOWN_ELSEWHERE = ("type", "run", "started_ms", "scenarios")
@@ -153,6 +154,7 @@ class Report:
     notes: tuple[str, ...]
     started_ms: int
     duration_ms: float
+    loads: tuple[Load, ...] = ()
 
     @property
     def intact(self) -> bool:
@@ -163,6 +165,21 @@ class Report:
     def rows(self) -> tuple[RequirementRow, ...]:
         """Every clause, in document order."""
         return tuple(row for chapter in self.chapters for row in chapter.rows)
+
+    @property
+    def conformant_rate(self) -> float | None:
+        """The rate (1/s) up to which the target conforms under load; None when the run itself is not conformant."""
+        green = self.intact and self.outcomes[self.judged_at] in GREEN
+        return rate_held(self.loads) if green else None
+
+    @property
+    def rate_told(self) -> Text:
+        """What the load results come to, in words."""
+        held = rate_held(self.loads)
+        key = "load.rate_none" if held is None else "load.rate_held"
+        if self.conformant_rate is not None:
+            key = "load.rate_conformant"
+        return words.fill(words.label(key), rate=f"{held or 0:.0f}")
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -237,39 +254,6 @@ def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield from flatten(item, f"{prefix}.{number}")
     elif value is not None and value != "":
         yield prefix, str(value)
-
-
-def _contradiction(run: Run) -> str:
-    """Say where the summary of an intact file claims more than its results ("" when nowhere)."""
-    by_requirement: dict[str, list[CheckResult]] = defaultdict(list)
-    for check in run.checks:
-        by_requirement[check.requirement].append(check)
-    rows = []
-    for raw in run.requirements:
-        mine = tuple(by_requirement[raw["id"]])
-        row = RequirementResult(raw["id"], Level(raw["level"]), Verdict(raw["verdict"]), mine)
-        bad = worst(check.verdict for check in mine if not check.waived)
-        if row.verdict is Verdict.PASS and RANK[bad] > RANK[Verdict.PASS]:
-            return f"{row.id} is recorded as pass, one of its checks as {bad.value}"
-        rows.append(row)
-    for level in LEVELS:
-        claimed = run.footer.get("outcome", {}).get(level.value, "")
-        if claimed not in set(Outcome):
-            return f"no outcome is recorded at level {level.value}"
-        if claimed in GREEN and (actual := of_run(rows, level)) not in GREEN:
-            return f"{claimed} is recorded at level {level.value}, the results come to {actual.value}"
-    return ""
-
-
-def _problem(run: Run) -> tuple[Text | None, str]:
-    """Say what makes the recording worthless: in words, and in detail."""
-    kind, _, detail = run.problem.partition(": ")
-    if not kind:
-        detail = _contradiction(run)
-        kind = "contradiction" if detail else ""
-    if not kind:
-        return None, ""
-    return words.find(f"problem.{kind}") or Text(run.problem, run.problem), detail
 
 
 def _within(clause: str, only: tuple[str, ...]) -> bool:
@@ -368,10 +352,15 @@ def _span(run: Run) -> tuple[int, float]:
     return first, max(0.0, float(run.footer.get("ended_ms", seen) - first))
 
 
-def fold(run: Run, lang: str = "", requirements: Mapping[str, Requirement] | None = None) -> Report:
-    """Fold a run into a report; `lang` is "zh", "en" or "" for the reader's choice."""
+def fold(
+    run: Run, lang: str = "", requirements: Mapping[str, Requirement] | None = None, loads: Iterable[Load] = ()
+) -> Report:
+    """Fold a run, and what load campaigns on its target came to, into a report.
+
+    `lang` is "zh", "en" or "" for the reader's choice. Raises UsageError for a load result of another target.
+    """
     known = load_requirements() if requirements is None else requirements
-    problem, detail = _problem(run)
+    problem, detail = problem_of(run)
     folder = _Folder(run, known, trusted=problem is None)
     outcomes = {level: Outcome.VOID if problem else run.outcome(level.value) for level in LEVELS}
     level = run.header.get("options", {}).get("level")
@@ -394,4 +383,5 @@ def fold(run: Run, lang: str = "", requirements: Mapping[str, Requirement] | Non
         notes=tuple(str(note) for note in run.footer.get("problems", ())),
         started_ms=started,
         duration_ms=duration,
+        loads=of_target(loads, str(_target(run.header).get("node_id", ""))),
     )

@@ -21,7 +21,7 @@ from markupsafe import Markup, escape
 
 from conformance.harness.records import Exchange, Verdict
 from conformance.harness.verdict import LEVELS, ORDER, RANK
-from reports import words
+from reports import charts, words
 from reports.fold import Report, tally
 from specs import Level, Text
 
@@ -133,6 +133,8 @@ def _environment() -> Environment:
     )
     environment.globals |= {
         "both": both,
+        "charts": charts,
+        "finding_text": lambda found: words.finding(found, None)[0],
         "label": words.label,
         "say": lambda key: both(words.label(f"label.{key}")),
         "glyph": {verdict.value: glyph for verdict, glyph in GLYPHS.items()},
@@ -141,6 +143,7 @@ def _environment() -> Environment:
         "verdicts": [Verdict.PASS, *(verdict for verdict in reversed(ORDER) if verdict is not Verdict.PASS)],
     }
     environment.filters |= {
+        "brief": words.value,
         "pretty": pretty,
         "moment": moment,
         "span": span,
@@ -151,25 +154,27 @@ def _environment() -> Environment:
     return environment
 
 
+def page(file: str, /, **values: Any) -> str:
+    """Return the page that a template makes, with the styles of all pages."""
+    css = Markup(template("report.css") + template("load.css"))  # noqa: S704  our own files
+    text = _environment().get_template(file).render(css=css, **values)
+    # A lone surrogate can stand in a JSON string of the target's, but in no UTF-8 file.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def render(report: Report) -> str:
-    """Return the page."""
+    """Return the page of a report."""
     script = template("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     exchanges = {"target": str(report.target.get("url", "")), "rows": [_exchange(row) for row in report.exchanges]}
-    page = (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            report=report,
-            name=str(report.target.get("name") or report.target.get("node_id") or report.target.get("url") or ""),
-            outcome=report.outcomes[report.judged_at],
-            facts=list(report.facts.items()),
-            css=Markup(template("report.css")),  # noqa: S704  our own file
-            script=Markup(script),  # noqa: S704  our own file
-            script_hash=digest,
-            script_words=island(_script_words()),
-            exchanges=island(exchanges),
-        )
+    return page(
+        "report.html.j2",
+        report=report,
+        name=str(report.target.get("name") or report.target.get("node_id") or report.target.get("url") or ""),
+        outcome=report.outcomes[report.judged_at],
+        facts=list(report.facts.items()),
+        script=Markup(script),  # noqa: S704  our own file
+        script_hash=digest,
+        script_words=island(_script_words()),
+        exchanges=island(exchanges),
     )
-    # A lone surrogate can stand in a JSON string of the target's, but in no UTF-8 file.
-    return page.encode("utf-8", "backslashreplace").decode("utf-8")

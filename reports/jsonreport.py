@@ -12,6 +12,7 @@ from typing import Any
 
 from conformance.harness.verdict import LEVELS
 from reports.fold import CheckRow, FindingRow, Report, RequirementRow
+from reports.load import Load
 from specs import Text
 
 SCHEMA_VERSION = 1
@@ -58,6 +59,27 @@ def _finding(item: FindingRow) -> dict[str, Any]:
     return {**finite(item.found.to_json()), "waived": item.waived, "text": _text(item.text), "hint": _text(item.hint)}
 
 
+def _load(load: Load) -> dict[str, Any]:
+    total = load.total
+    return {
+        "campaign": load.campaign,
+        "sm3": load.sm3,
+        "started_ms": load.started_ms,
+        "seconds": load.seconds,
+        "users": load.users,
+        "requests": total.requests,
+        "errors": total.errors,
+        "per_second": total.per_second,
+        "p50": total.p50,
+        "p95": total.p95,
+        "p99": total.p99,
+        "sampled": load.sampled,
+        "findings": [seen.finding.code for seen in load.seen],
+        "gates": {gate.name: gate.met for gate in load.gates},
+        "met": load.met,
+    }
+
+
 def to_json(report: Report) -> dict[str, Any]:
     """Return the report as a JSON object."""
     return {
@@ -90,6 +112,10 @@ def to_json(report: Report) -> dict[str, Any]:
         "requirements": [_requirement(row) for row in report.rows],
         "findings": [_finding(item) for row in report.rows for item in row.findings],
         "assurance": dict(report.assurance.items()),
+        "load": {
+            "conformant_per_second": report.conformant_rate,
+            "campaigns": [_load(load) for load in report.loads],
+        },
     }
 
 

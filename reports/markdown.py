@@ -165,6 +165,23 @@ class _Writer:
         ]
         return [f"## {self._say('label.clause')}", "", *_table(head, rows)]
 
+    def load(self) -> list[str]:
+        """What load campaigns came to, where there were any."""
+        report = self._report
+        if not report.loads:
+            return []
+        head = [self._say(f"load.{key}") for key in ("users", "per_second")] + ["p50 ms", "p95 ms", "p99 ms"]
+        head += [self._say(f"load.{key}") for key in ("errors", "sampled_short", "findings", "gates")]
+        rows = []
+        for load in report.loads:
+            total, codes = load.total, ", ".join(code(seen.finding.code) for seen in load.seen)
+            figures = (total.per_second, total.p50, total.p95, total.p99)
+            gates = self._say("load.holds" if load.met else "load.fails")
+            numbers = (f"{one:.1f}" for one in figures)
+            rows.append([str(load.users), *numbers, str(total.errors), str(load.sampled), codes or "–", gates])
+        told = f"**{self._in(report.rate_told)}**"
+        return [f"## {self._say('load.load')}", "", told, "", *_table(head, rows)]
+
     def facts(self) -> list[str]:
         """The recorded facts of target and run."""
         report = self._report
@@ -191,6 +208,7 @@ def render(report: Report, lang: str) -> str:
         writer.chapters,
         writer.attention,
         writer.gaps,
+        writer.load,
         writer.clauses,
         writer.facts,
     )

@@ -52,13 +52,22 @@ def report(
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Where the reports go; beside the events if absent.")
     ] = None,
+    load: Annotated[
+        list[Path] | None, typer.Option(help="load.json of a load campaign on the same target; may be repeated.")
+    ] = None,
 ) -> None:
-    """Write the reports of a recorded run again · 由事件重新生成报告。"""
+    """Write the reports of a recorded run again · 由事件重新生成报告。
+
+    With --load they also show what load campaigns came to, and up to which rate the target conforms.
+    """
     import reports
 
     try:
         run = read_events(events)
+        written = reports.write_all(
+            run, out_dir or events.parent, loads=[reports.read_load(path) for path in load or ()]
+        )
     except HarnessError as exc:
         raise fail(exc, ExitCode.USAGE) from exc
-    for path in reports.write_all(run, out_dir or events.parent):
+    for path in written:
         out.print(str(path))

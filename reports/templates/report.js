@@ -61,7 +61,8 @@
   function followHash() {
     const name = decodeURIComponent(location.hash.slice(1));
     const clause = name.startsWith("clause-") ? $(name) : null;
-    setTab(clause || name === "technical" ? "technical" : "executive");
+    const tab = tabs.find((one) => one.getAttribute("aria-controls") === name);
+    setTab(clause ? "technical" : tab ? name : "executive");
     if (!clause) return;
     clause.hidden = false;
     clause.open = true;

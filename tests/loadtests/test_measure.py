@@ -17,7 +17,8 @@ from conformance.harness.profile import parse_profile
 from conformance.harness.records import Answer, Direction, Exchange, Request
 from loadtests import page
 from loadtests.campaign import parse_campaign
-from loadtests.measure import Sheet, checks_of, figures, fold, percentile, timeline
+from loadtests.measure import checks_of, figures, fold, percentile, timeline
+from reports.load import Load
 
 CAMPAIGN = parse_campaign(
     {
@@ -55,7 +56,7 @@ def sample(data: dict[str, Any] | None, status: int = 200) -> dict[str, Any]:
     return {"story": "health", "exchanges": [exchange.to_json()], "stop": ""}
 
 
-def sheet(requests: list[tuple[str, float, float, str]], samples: list[dict[str, Any]], **more: Any) -> Sheet:
+def sheet(requests: list[tuple[str, float, float, str]], samples: list[dict[str, Any]], **more: Any) -> Load:
     """Fold a campaign of two seconds."""
     registry.load("conformance.checks")
     happened = {
@@ -63,6 +64,7 @@ def sheet(requests: list[tuple[str, float, float, str]], samples: list[dict[str,
         "seconds": 2.0,
         "users": 3,
         "requests": requests,
+        "crowd": [(0.0, 3)],
         "samples": samples,
         "left_out": [],
         "left_behind": [],
@@ -93,9 +95,10 @@ def test_figures_are_those_of_all_requests() -> None:
 
 def test_a_second_in_which_nothing_happened_is_there() -> None:
     """The time line has no holes and ends with the campaign."""
-    rows = timeline([("a", 100.0, 5.0, ""), ("a", 2100.0, 7.0, "HTTP 500")], 3.5)
-    assert [(row.second, row.requests, row.errors, row.p95) for row in rows] == [
-        (0, 1, 0, 5.0), (1, 0, 0, 0.0), (2, 1, 1, 7.0), (3, 0, 0, 0.0),
+    crowd = [(0.0, 1), (900.0, 3), (2500.0, 2)]
+    rows = timeline([("a", 100.0, 5.0, ""), ("a", 2100.0, 7.0, "HTTP 500")], 3.5, crowd)
+    assert [(row.second, row.users, row.requests, row.errors, row.p50, row.p99) for row in rows] == [
+        (0, 3, 1, 0, 5.0, 5.0), (1, 3, 0, 0, 0.0, 0.0), (2, 2, 1, 1, 7.0, 7.0), (3, 2, 0, 0, 0.0, 0.0),
     ]  # fmt: skip
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from conformance.harness.records import CheckResult, Finding, Stop, StopKind, Verdict
 from conformance.harness.verdict import LEVELS, Outcome
 from reports import words
-from reports.fold import GREEN, Report, fold
+from reports.fold import Report, fold
+from reports.trust import GREEN
 from reports.words import label
 from specs import Level, Verification, load_requirements
 from tests.reports.builders import (

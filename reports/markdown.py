@@ -112,7 +112,7 @@ class _Writer:
             found = item.found
             waived = f" ({self._say('label.waived')})" if item.waived else ""
             lines += [
-                f"- {code(found.code)}{waived} {escape(self._in(item.text))}",
+                f"- {escape(self._in(item.text))} {code(found.code)}{waived}",
                 f"  - {self._say('label.hint')}: {escape(self._in(item.hint))}",
                 f"  - {self._say('label.checks')}: {code(found.check)}",
                 f"  - {self._say('label.pointer')}: {code(found.pointer)}",

@@ -219,3 +219,12 @@ def test_an_island_is_json_that_closes_no_element(value) -> None:
 def test_durations_have_a_unit_that_suits_them(ms: float, said: str) -> None:
     """Milliseconds, seconds or minutes."""
     assert html.span(ms) == said
+
+
+def test_a_chinese_reader_meets_the_words_before_the_codes(tmp_path: Path) -> None:
+    """A finding is told by its text, then by its code; the English sentence of a check is for the English page only."""
+    text = html.render(fold(small(tmp_path, check(ids()[0], Verdict.FAIL, FOUND))))
+    said = words.messages("zh")["finding"][FOUND.code]["text"]
+    assert text.index(said[:8]) < text.index(f"<code>{FOUND.code}</code>")
+    name = "contract_cancel_is_refused_once_confirmed"
+    assert f'<code lang="zh">{name}</code><strong lang="en">{words.sentence(name)}</strong>' in text

@@ -19,6 +19,8 @@ from conformance.harness.errors import HarnessError, UsageError
 from conformance.harness.verdict import ExitCode
 
 LOCKOUT_SECONDS = 2
+LINGER_SECONDS = 1
+SETTINGS = f"[channel]\ngrpc_port = 0\n\n[job]\nsession_linger_seconds = {LINGER_SECONDS}\n"
 START_SECONDS = 20.0
 
 
@@ -28,6 +30,7 @@ class Served:
 
     node_id: str
     address: str
+    grpc: str
     token_file: Path
     data: Path
     process: subprocess.Popen[str]
@@ -37,7 +40,9 @@ class Served:
 def serve(data: Path, node_id: str, *, faults: Sequence[str] = ()) -> Iterator[Served]:
     """Run one reference node on a free port until the block ends."""
     command = [sys.executable, "-m", "conformance.cli", "node", "--port", "0", "--data", str(data), "--id", node_id]
-    command += ["--lockout-seconds", str(LOCKOUT_SECONDS)]
+    settings = data.with_suffix(".toml")
+    settings.write_text(SETTINGS, encoding="utf-8")
+    command += ["--config", str(settings), "--lockout-seconds", str(LOCKOUT_SECONDS)]
     for fault in faults:
         command += ["--fault", fault]
     log = data.with_suffix(".log")
@@ -49,7 +54,7 @@ def serve(data: Path, node_id: str, *, faults: Sequence[str] = ()) -> Iterator[S
             kind = UsageError if process.wait(timeout=START_SECONDS) == ExitCode.USAGE else HarnessError
             raise kind(f"the reference node {node_id} did not start", hint=log.read_text(encoding="utf-8")[-2000:])
         ready = json.loads(line)
-        yield Served(node_id, ready["address"], data / "operator-token", data, process)
+        yield Served(node_id, ready["address"], ready["grpc"], data / "operator-token", data, process)
     finally:
         process.terminate()
         try:
@@ -74,8 +79,13 @@ def two_nodes(faults: Sequence[str] = ()) -> Iterator[tuple[Served, Served]]:
 def profile_of(target: Served, peer: Served) -> dict[str, object]:
     """Return the profile with which the demonstration certifies its first node."""
     return {
-        "target": {"name": "Hutong reference node", "url": target.address, "node_id": target.node_id},
+        "target": {
+            "name": "Hutong reference node",
+            "url": target.address,
+            "node_id": target.node_id,
+            "grpc": target.grpc,
+        },
         "operator": {"token_file": str(target.token_file)},
-        "timings": {"lockout_seconds": LOCKOUT_SECONDS},
+        "timings": {"lockout_seconds": LOCKOUT_SECONDS, "session_linger_seconds": LINGER_SECONDS},
         "peer": {"url": peer.address, "node_id": peer.node_id, "token_file": str(peer.token_file)},
     }

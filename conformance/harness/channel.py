@@ -6,7 +6,8 @@
 
 What was read shows as fields like those of every other operation, so that stories and checks need not know the form:
 of an answer `code`, `message`, `payload`, `metadata`; of a request `session_id`, `token`, `source`, `target`, `version`
-and `messages`, each with `topic`, `sequence` and `payload`. A payload shows as text where it is text, else as base64.
+and `messages`, each with `topic`, `sequence` and `payload` (of a single message beside them too). A payload shows as
+text where it is text, else as base64.
 Guarantees: whatever a target sends is read; what cannot be is a `problem`.
 """
 
@@ -144,9 +145,11 @@ def sent(operation: str, request: Request) -> dict[str, Any]:
     names = {"session_id": SESSION, "token": TOKEN, "source": SOURCE, "target": TARGET, "version": VERSION}
     fields: dict[str, Any] = {name: headers.get(header, "") for name, header in names.items()}
     try:
-        return {**fields, "messages": _messages(operation, request)}
+        messages = _messages(operation, request)
     except ptp.NoMessage:
         return fields
+    only = messages[0] if len(messages) == 1 else {}
+    return {**fields, **only, "messages": messages}
 
 
 def _messages(operation: str, request: Request) -> list[dict[str, Any]]:
@@ -223,9 +226,7 @@ def request_problem(operation: str, request: Request) -> str:
         if not request.headers.get(name):
             return f"the header {name} is missing"
     try:
-        for message in _messages(operation, request):
-            if operation in BETWEEN_NODES and message["sequence"] is None:
-                return f"a message has no {SEQUENCE}"
+        _messages(operation, request)
     except ptp.NoMessage as exc:
         return str(exc)
     return ""

@@ -32,6 +32,7 @@ from conformance.harness.schema import Contract
 from conformance.harness.signing import KeyRing
 from conformance.harness.steps import Told
 from conformance.harness.target import HttpTransport, Transport
+from conformance.harness.target_grpc import GrpcTransport
 from conformance.harness.verdict import Outcome, RequirementResult
 from conformance.harness.world import Stage, World
 from specs import Level, Verification
@@ -142,6 +143,7 @@ def stage(
     *,
     transport: Transport | None = None,
     peer: Transport | None = None,
+    grpc: Transport | None = None,
     clock: Clock | None = None,
     record: Callable[[Exchange], None] = lambda _exchange: None,
     contract: Contract | None = None,
@@ -167,6 +169,7 @@ def stage(
         keyring=keyring or KeyRing(),
         record=record,
         peer=peer or (HttpTransport(profile.peer.url) if profile.peer else None),
+        grpc=grpc or (GrpcTransport(profile.target.grpc) if profile.target.grpc else None),
     )
 
 

@@ -39,7 +39,7 @@ _TOKEN_KEYS = ("token", "token_env", "token_file")
 
 
 class Protocol(StrEnum):
-    """The protocols of chapter 8 that a target may offer, named as the interface documents are."""
+    """The protocols that a target may offer, named as the interface documents are: chapter 8 and the data plane."""
 
     NODE = "node"
     PROJECT = "project"
@@ -49,6 +49,7 @@ class Protocol(StrEnum):
     MODEL = "model"
     JOB = "job"
     TASK = "task"
+    CHANNEL = "channel"
 
 
 class Role(StrEnum):
@@ -85,12 +86,16 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The node under test: where it serves, who it is, which binding it speaks."""
+    """The node under test: where it serves, who it is, which binding it speaks.
+
+    `grpc` is where its data plane is reached over gRPC, "" where it is not.
+    """
 
     name: str
     url: str
     node_id: str
     binding: str = "reference"
+    grpc: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +109,17 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """The target's limits and how long the harness waits, in seconds."""
+    """The target's limits and how long the harness waits, in seconds.
+
+    `session_linger_seconds` is how long the session of a job that has ended still takes messages.
+    """
 
     clock_skew_seconds: int = 300
     lockout_threshold: int = 5
     lockout_seconds: int = 300
     callback_seconds: float = 10.0
     answer_seconds: float = 10.0
+    session_linger_seconds: int = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +192,7 @@ def parse_profile(data: Mapping[str, Any], where: str, environ: Mapping[str, str
     folder, environ = Path(where).parent, os.environ if environ is None else environ
     return Profile(
         source=where,
-        target=_target(top.table("target", ("name", "url", "node_id", "binding")), folder),
+        target=_target(top.table("target", ("name", "url", "node_id", "binding", "grpc")), folder),
         operator=_operator(top.table("operator", _TOKEN_KEYS), folder, environ),
         capabilities=_capabilities(top.table("capabilities", ("protocols", "roles", "auth_types"))),
         timings=_timings(top.table("timings", tuple(Timings.__dataclass_fields__))),
@@ -198,7 +207,10 @@ def _target(table: Table, folder: Path) -> Target:
     binding = table.text("binding", "reference")
     if binding.endswith(".toml"):
         binding = str(folder / binding)
-    return Target(table.text("name", node_id), url, node_id, binding)
+    grpc = table.text("grpc", "")
+    return Target(
+        table.text("name", node_id), url, node_id, binding, _address(table, "grpc", grpc, "grpc") if grpc else ""
+    )
 
 
 def _node_id(table: Table) -> str:
@@ -260,6 +272,7 @@ def _timings(table: Table) -> Timings:
         lockout_threshold=table.integer("lockout_threshold", usual.lockout_threshold, least=1, most=100),
         lockout_seconds=table.integer("lockout_seconds", usual.lockout_seconds, least=1),
         callback_seconds=table.number("callback_seconds", usual.callback_seconds, least=0.1, most=3600),
+        session_linger_seconds=table.integer("session_linger_seconds", usual.session_linger_seconds, least=0),
         answer_seconds=table.number("answer_seconds", usual.answer_seconds, least=0.1, most=3600),
     )
 
@@ -273,14 +286,16 @@ def _partner(table: Table) -> PartnerPlace:
     return PartnerPlace(host, int(port), _address(table, "address", address) if address else "")
 
 
-def _address(table: Table, key: str, text: str) -> str:
+def _address(table: Table, key: str, text: str, *schemes: str) -> str:
     try:
         parts = urlsplit(text)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        sound = parts.scheme in (schemes or ("http", "https")) and bool(parts.hostname) and parts.port != 0
     except ValueError:
         sound = False
     if not sound or parts.query or parts.fragment or parts.username or re.search(r"\s", text):
-        raise table.fault(key, f'"{text}" is no http or https address', 'Write it as "https://node.example.org:8443".')
+        kind = " or ".join(schemes or ("http", "https"))
+        example = f"{schemes[0] if schemes else 'https'}://node.example.org:8443"
+        raise table.fault(key, f'"{text}" is no {kind} address', f'Write it as "{example}".')
     return text.rstrip("/")
 
 

@@ -203,9 +203,7 @@ class World:
             headers["content-type"] = "application/json"
         self.current = step
         request = Request(method, path, query, headers, body)
-        return self._exchange(
-            step, operation, request, declared.node_id, "", to_peer=True, transport=self.stage.peer
-        )
+        return self._exchange(step, operation, request, declared.node_id, "", to_peer=True, transport=self.stage.peer)
 
     def awaited(
         self, step: str, partner: Partner, operation: str, where: Mapping[str, Any], *, within: float = 0.0

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from flask import Flask
 
-from conformance.harness import engine
+from conformance.harness import channel, engine, ptp
 from conformance.harness.binding import load_binding
 from conformance.harness.profile import Profile, parse_profile
 from conformance.harness.records import Answer, Request, Transcript
@@ -28,6 +28,7 @@ from conformance.suites.work import LINE
 from reference_node.app import create_app, node_of
 from reference_node.config import load_config
 from reference_node.identity import Identity
+from reference_node.interfaces import channel_grpc
 from reference_node.node import Node
 from reference_node.runtime.contract import Exit, Key, Work
 from reference_node.runtime.logs import append
@@ -41,6 +42,7 @@ PEER_ID = "node-peer"
 PEER_URL = "http://peer.test"
 TOKEN = "operator-token-of-the-lab"  # noqa: S105  lives as long as the process
 LOCKOUT_SECONDS = 2
+LINGER_SECONDS = 1
 START_MS = 1_800_000_000_000
 
 
@@ -120,6 +122,39 @@ def _environ(request: Request) -> dict[str, Any]:
     return environ
 
 
+class Metadata:
+    """The context of a gRPC call that never was one: its metadata, and who calls."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = headers
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        """Return the headers as gRPC hands them over."""
+        return tuple((name, value) for name, value in self._headers.items() if name != "content-type")
+
+    def peer(self) -> str:
+        """Return who calls."""
+        return "ipv4:127.0.0.1:0"
+
+
+class InProcessGrpc:
+    """Carries messages into the methods of the node's gRPC services."""
+
+    def __init__(self, node: Node) -> None:
+        self._methods = channel_grpc.methods(node)
+
+    def send(self, request: Request, timeout: float) -> Answer:  # noqa: ARG002  nothing here can hang
+        """Call one method."""
+        method: Any = self._methods[request.path]
+        context: Any = Metadata(request.headers)
+        if method.request_streaming:
+            answers = method.stream_stream((frame.content for frame in ptp.split(request.body)), context)
+        else:
+            answers = [method.unary_unary(request.body, context)]
+        *_, last = [b"", *map(method.response_serializer, answers)]
+        return Answer(200, {"content-type": channel.GRPC}, last)
+
+
 class HeldRunner:
     """Stands in for the component of the stories: writes the lines it is asked for, then runs until it is stopped."""
 
@@ -132,6 +167,8 @@ class HeldRunner:
         self._running.add(work.key)
         for _ in range(work.parameters.get("lines", 0)):
             append(work.log, "INFO", "x" * LINE, self._clock.now_ms())
+        for _ in range(work.parameters.get("announce", 0)):
+            append(work.log, "INFO", f"session {work.session_id} {work.token}", self._clock.now_ms())
 
     def stop(self, key: Key) -> None:
         """End an attempt."""
@@ -215,7 +252,11 @@ def demo_profile() -> Profile:
             "target": {"name": "reference node", "url": URL, "node_id": NODE_ID},
             "operator": {"token": TOKEN},
             "peer": {"url": PEER_URL, "node_id": PEER_ID, "token": TOKEN},
-            "timings": {"lockout_seconds": LOCKOUT_SECONDS, "callback_seconds": 2.0},
+            "timings": {
+                "lockout_seconds": LOCKOUT_SECONDS,
+                "callback_seconds": 2.0,
+                "session_linger_seconds": LINGER_SECONDS,
+            },
         },
         "in process",
     )
@@ -238,6 +279,7 @@ def lab(faults: Sequence[str] = ()) -> Lab:
         node_id=NODE_ID,
         address=URL,
         lockout_seconds=LOCKOUT_SECONDS,
+        session_linger_seconds=LINGER_SECONDS,
         background=False,
         faults=tuple(faults),
     )
@@ -250,6 +292,7 @@ def lab(faults: Sequence[str] = ()) -> Lab:
         load_binding("reference"),
         transport=InProcessTransport(app),
         peer=peer,
+        grpc=InProcessGrpc(node),
         clock=clock,
         contract=_CONTRACT[0],
         keyring=_KEYS,

@@ -20,13 +20,16 @@ VERSION = "0.1.0"
 PROVIDER = "hutong"
 PAGE = 500
 LINE = 4000
-# Writes as many lines as it is asked for, then waits to be stopped.
+# Writes as many lines as it is asked for, tells its session if it is asked to, then waits to be stopped.
 COMMAND = (
     'python3 -c "import os, time; '
     "n = int(os.environ.get('runtime.component.parameter.lines', '0')); "
-    f"[print('x' * {LINE}, flush=True) for _ in range(n)]; time.sleep(600)\""
+    f"[print('x' * {LINE}, flush=True) for _ in range(n)]; "
+    "[print('session', os.environ['config.session_id'], os.environ['config.token'], flush=True)"
+    " for _ in range(int(os.environ.get('runtime.component.parameter.announce', '0')))]; time.sleep(600)\""
 )
 LINES = {"name": "lines", "title": "行数", "type": "integer", "optional": True, "validator": "[0,10000]"}
+ANNOUNCE = {"name": "announce", "title": "会话", "type": "integer", "optional": True, "validator": "[0,1]"}
 WORD = {"name": "word", "title": "词", "type": "string", "optional": True, "validator": "in:old|new"}
 
 
@@ -42,7 +45,7 @@ def registered(world: World) -> dict[int, str]:
             "version": VERSION,
             "roleList": ["guest", "host", "arbiter"],
             "storageEngine": ["local"],
-            "inputParam": [LINES, WORD],
+            "inputParam": [LINES, ANNOUNCE, WORD],
             "inputData": [{"name": f"in{n}", "category": "dataset", "dataFormat": ["csv"]} for n in range(inputs)],
             "outputData": [{"name": "out", "category": "dataset", "dataFormat": ["csv"]}],
             "result": [{"resultCode": "0", "resultMessage": "成功"}],

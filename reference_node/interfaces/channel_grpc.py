@@ -66,6 +66,12 @@ class GrpcServer:
         self._server.stop(grace=1).wait()
 
 
+def methods(node: Node) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+    """Return every method by its path."""
+    services = {PROTOCOL: _protocol(node), COMPONENTS: _components(node)}
+    return {f"/{service}/{name}": method for service, rows in services.items() for name, method in rows.items()}
+
+
 def _protocol(node: Node) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
     answer = Outbound.SerializeToString
     return {

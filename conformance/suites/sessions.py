@@ -1,0 +1,129 @@
+"""Sessions of the data plane for stories: of a partner's job on the target, or of a job that the target makes.
+
+A partner that schedules a job chooses the token between nodes itself. The token of the target's component is told by
+the component, which writes it into its log: what it does with its session the story then does in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import Any
+
+from conformance.harness import channel
+from conformance.harness.channel_calls import Line
+from conformance.harness.errors import Undrivable
+from conformance.harness.partner import Behaviour, Partner, Reply
+from conformance.harness.world import World
+from conformance.suites import drafts, work
+
+ANNOUNCE = {"first": {"announce": 1}}
+WORD = "session"
+
+
+def drivable(world: World) -> None:
+    """End the story where a job's session cannot be joined."""
+    world.offered("chanInvoke")
+    binding = world.stage.binding
+    if "session_token" in binding.lacks("jobCreate", "request"):
+        raise Undrivable(f"binding {binding.name}: jobCreate tells no session_token, so no session can be joined")
+
+
+def agreed(world: World, partner: Partner) -> tuple[str, dict[str, Any]]:
+    """Have the target approve a flow of one component; return the flow's id and its DAG."""
+    drivable(world)
+    plan = work.dag(work.registered(world), first=())
+    project_id, _ = drafts.joined_project(world, partner, "prj-session")
+    return work.approved_flow(world, partner, project_id, "flow-session", plan), plan
+
+
+def opened(
+    world: World, partner: Partner, flow: tuple[str, Mapping[str, Any]], slug: str = "one", **settings: Any
+) -> Line:
+    """Have a job of the partner's run on the target; return the session of that job."""
+    flow_id, plan = flow
+    token = world.id(f"token-{slug}")
+    asked = work.offer(world, partner, flow_id, plan, f"job-{slug}", task_params=ANNOUNCE, **settings)
+    job_id = world.fact(f"{slug}:job", str(asked["job_id"]))
+    world.call(f"{slug}:create", partner, "jobCreate", {**asked, "session_token": token}).at("")
+    world.call(f"{slug}:start", partner, "jobStart", {"job_id": job_id}).at("")
+    task_id = world.id(f"task-{slug}")
+    began = {"task_id": task_id, "job_id": job_id, "task_name": "first"}
+    world.call(f"{slug}:begin", partner, "taskStart", began).at("")
+    work.demanded(work.task_is(world, f"{slug}:runs", job_id, task_id, "RUNNING"), "/status", "RUNNING")
+    return _told(world, slug, job_id, task_id, token)
+
+
+def usual(world: World, **settings: Any) -> tuple[Partner, Line]:
+    """Play a partner with a job on the target; return it and the session."""
+    partner = work.played(world)
+    return partner, opened(world, partner, agreed(world, partner), **settings)
+
+
+def own(world: World, partner: Partner, slug: str = "own") -> Line:
+    """Have the target run a job of its own with the partner; return the session, whose token the target chose."""
+    drivable(world)
+    plan = work.dag(work.registered(world), first=())
+    flow_id = work.own_flow(world, plan, f"flow-{slug}")
+    body = {"flow_id": flow_id, "dag": plan}
+    body["config"] = work.config(world.profile.target.node_id, partner.node_id, task_params=ANNOUNCE)
+    job_id = str(world.own(f"{slug}:create", "ownJobCreate", body).at("/job_id"))
+    work.demanded(work.job_is(world, f"{slug}:ready", job_id, "READY"), "/job_status", "READY")
+    told = world.awaited(f"{slug}:told", partner, "jobCreate", {"job_id": job_id})
+    token = str(told.sent.get("session_token", job_id))
+    world.own(f"{slug}:start", "ownJobStart", {"job_id": job_id}).at("")
+    task_id = work.begun(world, f"{slug}:begun", partner, job_id, "first")
+    work.demanded(work.task_is(world, f"{slug}:runs", job_id, task_id, "RUNNING"), "/status", "RUNNING")
+    return _told(world, slug, job_id, task_id, token)
+
+
+def _told(world: World, slug: str, job_id: str, task_id: str, token: str) -> Line:
+    """Read what the component tells of its session."""
+    asked = {"job_id": job_id, "task_id": task_id, "log_level": "DEBUG", "start": 0, "length": 100}
+    numbers = count()
+
+    def probe() -> tuple[str, str] | None:
+        told = world.own(f"{slug}:log~{next(numbers)}", "ownTaskLog", asked)
+        for line in told.at("/lines") if told.accepted else ():
+            words = str(line.get("content", "")).split()
+            if words[:1] == [WORD] and len(words) == 3:
+                return words[1], words[2]
+        return None
+
+    found = world.eventually(probe)
+    if found is None:
+        raise Undrivable("the component does not tell the session of its job in the log of its task")
+    world.fact(f"{slug}:token", token)
+    return Line(world, world.fact(f"{slug}:session", found[0]), token, found[1])
+
+
+# --- what the target sends ------------------------------------------------------------------------------------------
+
+
+def faltering(replies: Sequence[Reply]) -> Behaviour:
+    """Answer the first calls with these, every later one as usual."""
+    left = list(replies)
+    return lambda _sent: left.pop(0) if left else Reply()
+
+
+def troubles(world: World) -> list[Reply]:
+    """Return the refusals of a partner that breaks, whose queue is full, and that breaks again."""
+    status, body = world.stage.binding.spell_refusal("QUEUE_FULL")
+    broken = Reply(status=500, raw=b"<html>Internal Server Error</html>")
+    return [broken, Reply(status=status, raw=body), broken]
+
+
+def taken(world: World, partner: Partner, topic: str) -> list[str]:
+    """Return the messages of a topic that the partner has taken so far."""
+    found: dict[int, str] = {}
+    for row in world.stage.receiver.exchanges(world.scenario):
+        if row.operation in channel.BETWEEN_NODES and row.partner == partner.node_id and row.answer is not None:
+            for message in channel.sent(row.operation, row.request).get("messages", ()):
+                if row.answer.status == 200 and message["topic"] == topic:
+                    found[message["sequence"] or 0] = message["payload"]
+    return [found[number] for number in sorted(found)]
+
+
+def awaits(world: World, partner: Partner, topic: str, number: int) -> None:
+    """Wait until the partner has taken some messages of a topic, or the time is over."""
+    world.eventually(lambda: True if len(taken(world, partner, topic)) >= number else None)

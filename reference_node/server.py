@@ -31,6 +31,7 @@ from reference_node.errors import ConfigError
 from reference_node.faults import Faults
 from reference_node.interfaces.channel_grpc import GrpcServer
 from reference_node.node import Node
+from reference_node.sockets import Connection
 
 _PUMP_SECONDS = 1.0
 _REQUEST_LIMIT = 72 * 1024 * 1024  # operations have lower limits of their own, which they answer with an envelope
@@ -61,6 +62,7 @@ class NodeServer:
             shutdown_timeout=5,
             server_name="hutong",
         )
+        self._server.ConnectionClass = Connection
         self._server.max_request_body_size = _REQUEST_LIMIT
         self._server.max_request_header_size = _HEADER_LIMIT
         self._grpc: GrpcServer | None = None

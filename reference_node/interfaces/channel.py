@@ -28,6 +28,7 @@ from reference_node.node import Node
 from reference_node.proto.transport_pb2 import Inbound, PeekInbound, PopInbound, PushInbound, ReleaseInbound
 from reference_node.security.guards import Incoming
 from reference_node.transport import frames, stamps
+from reference_node.transport.pushing import Push
 from reference_node.transport.relay import NOTHING, OK, code_of
 from reference_node.transport.sessions import Session
 from reference_node.transport.spool import CHUNK, Payload
@@ -158,36 +159,33 @@ def _node_manner(request: Request) -> Manner:
 
 def _push(node: Node, request: Request, manner: Manner) -> flask.Response:
     session = calls.component_session(node, request.headers)
-    topic, payload = _pushed(node, request, manner)
-    timeout = calls.seconds(request.query.get("timeout"), calls.PUSH_SECONDS)
+    # the black box form's callers wait 20 s for an answer, and try again only if they get one
+    patience = calls.BLACKBOX_SECONDS if manner == Manner.BLACKBOX else calls.PUSH_SECONDS
+    timeout = calls.seconds(request.query.get("timeout"), patience)
     target, ticket = request.headers[stamps.TARGET], calls.ticket(request.headers)
-    node.sessions.push_once(session, target, topic, payload, timeout, ticket)
+    if manner in (Manner.BARE, Manner.BLACKBOX):
+        topic = calls.checked_topic(request.headers.get(frames.TOPIC, ""))
+        request.unbounded()
+        with Push(node.sessions, session, target, topic, ticket) as push:
+            for piece in request.pieces():
+                push.write(piece)
+            push.finish(timeout)
+    else:
+        topic, payload = _pushed(node, request, manner)
+        node.sessions.push_once(session, target, topic, payload, timeout, ticket)
     return bodies.outcome(manner, OK, calls.DONE, {}, to_node=False)
 
 
 def _pushed(node: Node, request: Request, manner: Manner) -> tuple[str, Payload]:
-    """Return topic and payload of a push; a raw body goes straight into the spool."""
+    """Return topic and payload of a push whose body is a message."""
     spool = node.sessions.spool
     topic = request.headers.get(frames.TOPIC, "")
     if manner == Manner.JSON:
         body = wire.read_object(request.whole())
         topic = calls.checked_topic(body.get("topic", topic))
         return topic, spool.keep(calls.base64_bytes(body.get("payload"), "/payload"))
-    if manner == Manner.PROTOBUF:
-        message = _parsed(PushInbound, request.whole())
-        return calls.checked_topic(message.topic or topic), spool.keep(message.payload)
-    calls.checked_topic(topic)
-    request.unbounded()
-    writer = spool.writer()
-    try:
-        for piece in request.pieces():
-            writer.write(piece)
-            if writer.size > node.sessions.limits.quota:
-                raise Refusal("BODY_TOO_LARGE")
-    except BaseException:
-        writer.abandon()
-        raise
-    return topic, writer.finish()
+    message = _parsed(PushInbound, request.whole())
+    return calls.checked_topic(message.topic or topic), spool.keep(message.payload)
 
 
 def _pop(node: Node, request: Request, manner: Manner) -> flask.Response:

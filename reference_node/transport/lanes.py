@@ -4,6 +4,11 @@ Guarantees: `push` returns once the message is kept (in memory or spool); messag
 each once, because they are numbered by topic and the other end drops what it has seen; what does not arrive is tried
 again after a growing interval; when the other node has been silent for `patience` seconds, or refuses for good,
 the lane is broken: what it holds is dropped and every further push says why. A full queue there is not silence.
+
+One message at a time may set out before it is whole (`begin`, `end`): a thread of its own sends it as it grows, so that
+the other messages do not wait for its writer. That is tried once; what has not arrived then is a message as any other,
+under the number that it has. Later messages of its topic wait until that is known; when it is cut short, its number
+goes to the next of them, which is right because nobody has taken it in.
 """
 
 from __future__ import annotations
@@ -12,14 +17,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from reference_node.errors import Refusal
 from reference_node.transport.channels import Counters
 from reference_node.transport.relay import Outgoing, RelayFailed
-from reference_node.transport.spool import Payload
+from reference_node.transport.spool import Growing, Payload
 
 BATCH_MESSAGES = 128
 BATCH_BYTES = 16 * 1024 * 1024
@@ -34,6 +39,16 @@ class LaneLimits:
 
     quota: int
     patience: float
+
+
+@dataclass(slots=True, eq=False)
+class _Early:
+    """A message that has set out before it is whole; `whole` or `cut` once its writer has ended."""
+
+    message: Outgoing
+    parked: list[Payload] = field(default_factory=list)
+    whole: Payload | None = None
+    cut: bool = False
 
 
 class Lane:
@@ -57,6 +72,8 @@ class Lane:
         self._changed = threading.Condition()
         self._draining = threading.Lock()
         self._queue: deque[Outgoing] = deque()
+        self._early: _Early | None = None
+        self._threads: list[threading.Thread] = []
         self._next: dict[str, int] = {}
         self._size = 0
         self._closed = False
@@ -64,10 +81,9 @@ class Lane:
         self._silent_since: float | None = None
         self._due = 0.0
         self._wait = _FIRST_WAIT
-        self._thread: threading.Thread | None = None
+        self._threaded = threaded
         if threaded:
-            self._thread = threading.Thread(target=self._work, name=f"lane-{name}", daemon=True)
-            self._thread.start()
+            self._run(self._work, f"lane-{name}")
 
     def push(self, topic: str, payload: Payload, timeout: float) -> None:
         """Owe a message; wait for room at most `timeout` seconds. A message that is refused is discarded."""
@@ -81,20 +97,45 @@ class Lane:
                     raise Refusal("QUEUE_FULL")
             if self._broken():
                 payload.discard()
-                raise Refusal("PARTNER_UNREACHABLE" if self._failure else "SESSION_NOT_FOUND", reason=self._failure)
-            sequence = self._next.get(topic, 0)
-            self._next[topic] = sequence + 1
-            self._queue.append(Outgoing(topic, sequence, payload))
+                self._check()
             self._size += payload.size
-            self._changed.notify_all()
-        if self._thread is None:
+            if self._early is not None and self._early.message.topic == topic:
+                self._early.parked.append(payload)
+            else:
+                self._append(topic, payload)
+        if not self._threaded:
             self.drain()
+
+    def begin(self, topic: str, growing: Growing) -> bool:
+        """Send a message while it is written; return False where it must wait until it is whole, as others do."""
+        with self._changed:
+            held_up = self._silent_since is not None or self._due > self._now() or self._size >= self._limits.quota
+            if not self._threaded or self._broken() or self._early is not None or held_up:
+                return False
+            self._early = _Early(Outgoing(topic, self._number(topic), growing))
+            if len(self._threads) == 1:
+                self._run(self._work_early, f"early-{self._name}")
+            self._changed.notify_all()
+            return True
+
+    def end(self, payload: Payload | None) -> None:
+        """Tell that the message that was begun is whole, or will never be."""
+        with self._changed:
+            early = self._early
+            if early is None or self._broken():
+                if payload is not None:
+                    payload.discard()
+                    self._check()
+                return
+            early.whole, early.cut = payload, payload is None
+            self._size += 0 if payload is None else payload.size
+            self._changed.notify_all()
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything has arrived; return whether it has."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._queue or self._broken(), timeout)
-            return not self._queue and self._failure is None
+            self._changed.wait_for(lambda: not (self._queue or self._early) or self._broken(), timeout)
+            return not (self._queue or self._early) and self._failure is None
 
     def drain(self) -> None:
         """Deliver what is due; return when nothing is left or the other node does not take it now."""
@@ -107,8 +148,9 @@ class Lane:
         with self._changed:
             self._closed = True
             self._drop()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout=5)
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout=5)
 
     @property
     def failure(self) -> str | None:
@@ -126,6 +168,64 @@ class Lane:
             if ended:
                 return
             self.drain()
+
+    def _work_early(self) -> None:
+        done: _Early | None = None
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._early not in (None, done))  # noqa: B023
+                early = done = self._early
+                if self._closed or early is None:
+                    return
+            arrived = self._sent([early.message])
+            with self._changed:
+                self._changed.wait_for(lambda: self._broken() or early.whole or early.cut)  # noqa: B023
+                self._conclude(early, arrived=arrived)
+
+    def _sent(self, batch: list[Outgoing]) -> bool:
+        try:
+            self._deliver(batch)
+        except RelayFailed:
+            return False
+        except Exception:  # a defect of ours must not end the thread
+            log.exception("delivery failed", lane=self._name)
+            return False
+        return True
+
+    def _conclude(self, early: _Early, *, arrived: bool) -> None:
+        """Put what is left to do among the other messages."""
+        topic = early.message.topic
+        if early.cut:
+            self._next[topic] = early.message.sequence
+        self._early = None
+        if early.whole is not None and (arrived or self._broken()):
+            early.whole.discard()
+            self._size -= early.whole.size
+            self._counters.delivered += arrived
+            self._counters.undelivered += not arrived
+        elif early.whole is not None:
+            self._counters.retries += 1
+            self._queue.append(replace(early.message, payload=early.whole))
+        for payload in early.parked:
+            if self._broken():
+                payload.discard()
+            else:
+                self._append(topic, payload)
+        self._changed.notify_all()
+
+    def _append(self, topic: str, payload: Payload) -> None:
+        self._queue.append(Outgoing(topic, self._number(topic), payload))
+        self._changed.notify_all()
+
+    def _number(self, topic: str) -> int:
+        number = self._next.get(topic, 0)
+        self._next[topic] = number + 1
+        return number
+
+    def _run(self, work: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _batch(self) -> list[Outgoing]:
         """Return the oldest messages, as many as one stream carries."""
@@ -181,7 +281,13 @@ class Lane:
     def _broken(self) -> bool:
         return self._closed or self._failure is not None
 
+    def _check(self) -> None:
+        if self._broken():
+            raise Refusal("PARTNER_UNREACHABLE" if self._failure else "SESSION_NOT_FOUND", reason=self._failure)
+
     def _drop(self) -> None:
+        if self._early is not None:
+            self._early.message.payload.discard()
         for message in self._queue:
             message.payload.discard()
             self._counters.undelivered += 1

@@ -24,7 +24,7 @@ from reference_node.transport.channels import Counters, Mailbox
 from reference_node.transport.lanes import Lane, LaneLimits
 from reference_node.transport.partner import Peer
 from reference_node.transport.relay import Outgoing, Relay, RelayFailed, Route
-from reference_node.transport.spool import Payload, Spool
+from reference_node.transport.spool import Growing, Payload, Spool
 
 PeerFinder = Callable[[str], Peer]
 
@@ -58,6 +58,7 @@ class Session:
     trace_id: str
     passthrough: bool
     mailbox: Mailbox
+    within: str | None = None
     lanes: dict[str, Lane] = field(default_factory=dict)
     turns: dict[str, threading.Lock] = field(default_factory=dict)
     pushed: dict[str, int] = field(default_factory=dict)
@@ -104,11 +105,12 @@ class Sessions:
         component_token: str | None = None,
         trace_id: str | None = None,
         passthrough: bool = False,
+        within: str | None = None,
     ) -> Session:
         """Open a session among parties (name to node id); the same again returns the one that is open.
 
         `addresses` (node id to http://, https:// or grpc://host:port) is asked before the contract with that node is.
-        `passthrough` sends single messages bare, x-ptp-version 1.
+        `passthrough` sends single messages bare, x-ptp-version 1. A session within another ends with it.
         """
         with self._lock:
             known = self._sessions.get(session_id)
@@ -127,6 +129,7 @@ class Sessions:
                 trace_id or secrets.token_hex(16),
                 passthrough,
                 Mailbox(quota=self.limits.quota, counters=self.totals, waiting=self.crowded),
+                within=within,
             )
             self._sessions[session_id] = session
             return session
@@ -135,6 +138,9 @@ class Sessions:
         """End a session; wait at most `linger` seconds for what it owes to arrive. One that is not open is no error."""
         with self._lock:
             session = self._sessions.get(session_id)
+            inner = [item.session_id for item in self._sessions.values() if item.within == session_id]
+        for name in inner:
+            self.close(name, linger=linger)
         if session is None:
             return
         until = time.monotonic() + linger
@@ -205,6 +211,33 @@ class Sessions:
             session.pushed[ticket.holder] = ticket.number + 1
         finally:
             turn.release()
+
+    def begin(self, session: Session, target: str, topic: str, growing: Growing, ticket: Ticket | None) -> Lane | None:
+        """Send a message while it is written; None where it must be whole first. What has begun ends with `end`."""
+        if target == self.node_id:
+            return None
+        turn = None if ticket is None else self._turn(session, f"push {ticket.holder}")
+        if turn is not None and not turn.acquire(blocking=False):
+            return None
+        begun = False
+        try:
+            fresh = ticket is None or ticket.number >= session.pushed.get(ticket.holder, 0)
+            lane = self._lane(session, target)
+            begun = fresh and lane.begin(topic, growing)
+            return lane if begun else None
+        finally:
+            if turn is not None and not begun:
+                turn.release()
+
+    def end(self, session: Session, lane: Lane, payload: Payload | None, ticket: Ticket | None) -> None:
+        """End a message that was begun: it is whole, or cut short."""
+        try:
+            lane.end(payload)
+            if ticket is not None and payload is not None:
+                session.pushed[ticket.holder] = ticket.number + 1
+        finally:
+            if ticket is not None:
+                self._turn(session, f"push {ticket.holder}").release()
 
     def pop(self, session: Session, topic: str, timeout: float, ticket: Ticket | None = None) -> Payload | None:
         """Take the oldest message; under the ticket of the last pop the same one again.

@@ -1,0 +1,63 @@
+"""How the server reads its sockets: cheroot's connection with a buffer that does not copy large bodies to and fro.
+
+cheroot reads through Python's pure-Python buffer, because it must ask whether a next request waits in it already. This
+one is the interpreter's own; it knows what waits by counting what came from the socket and what was read of it.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+from typing import Any
+
+from cheroot.makefile import MakeFile, StreamWriter
+from cheroot.server import HTTPConnection, HTTPServer
+
+_BUFFER = 64 * 1024
+
+
+class Connection(HTTPConnection):
+    """A connection whose bodies are read straight into their place. Under TLS the adapter brings files of its own."""
+
+    def __init__(self, server: HTTPServer, sock: socket.socket, makefile: Any = MakeFile) -> None:
+        super().__init__(server, sock, _file if makefile is MakeFile else makefile)
+
+
+class _Counted(socket.SocketIO):
+    """A socket that counts what came out of it."""
+
+    came = 0
+
+    def readinto(self, buffer: Any) -> int | None:
+        count = super().readinto(buffer)
+        self.came += count or 0
+        return count
+
+
+class Reader(io.BufferedReader):
+    """What cheroot reads requests from."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._counted = _Counted(sock, "r")
+        self.bytes_read = 0
+        super().__init__(self._counted, _BUFFER)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return so many bytes, less only at the end."""
+        found = super().read(size)
+        self.bytes_read += len(found)
+        return found
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Return a line, cut off at `size`."""
+        found = super().readline(size)
+        self.bytes_read += len(found)
+        return found
+
+    def has_data(self) -> bool:
+        """Tell whether something waits to be read without asking the socket."""
+        return self._counted.came > self.bytes_read
+
+
+def _file(sock: socket.socket, mode: str, size: int) -> Reader | StreamWriter:
+    return Reader(sock) if "r" in mode else StreamWriter(sock, mode, size)

@@ -27,11 +27,12 @@ from reference_node.runtime.launcher import Launcher
 from reference_node.runtime.logs import Journal
 from reference_node.schedule.driver import JobDriver
 from reference_node.security.errors import SecurityFailure
-from reference_node.security.vault import Vault, load_kek, read_kek
+from reference_node.security.vault import CipherName, Vault, load_kek, read_kek
 from reference_node.services import CHORES, CONTRACT_ENDED
 from reference_node.store import Store
 from reference_node.store.base import MEMORY
 from reference_node.store.contracts import OwnNodeRow
+from reference_node.store.shared import TableKeyring, TableSecrets
 from reference_node.transport.outbound import HttpOutbound, Outbound
 from reference_node.transport.outbox import Outbox
 from reference_node.transport.partner import Partner
@@ -57,12 +58,10 @@ def create_app(
     faults = faults or Faults(config.faults)
     catalogue = builtins() if catalogue is None else catalogue
     launcher = Launcher(catalogue)
-    vault = _vault(config)
-    identity = identity or Identity(config.data, operator_token=config.operator_token)
+    store, vault = _opened(config)
+    shared = TableSecrets(store) if store.shared else None
+    identity = identity or Identity(config.data, operator_token=config.operator_token, vault=vault, shared=shared)
     identity.key(config.auth_type)
-    store = Store(
-        MEMORY if config.data is None else f"sqlite:///{config.data / 'node.db'}", connections=config.threads + 6
-    )
     node_id = _own_node(store, config)
     outbound = outbound or HttpOutbound()
     partner = Partner(node_id, config, clock=clock, outbound=outbound, identity=identity, faults=faults)
@@ -100,17 +99,37 @@ def node_of(app: flask.Flask) -> Node:
     return node
 
 
-def _vault(config: Config) -> Vault:
-    """Open the vault; its key-encryption key comes from where the configuration says, else from the data folder."""
-    kek = None
+def _opened(config: Config) -> tuple[Store, Vault]:
+    """Open the database and the vault, which belong together."""
+    if config.data is not None:
+        config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    url = MEMORY if config.data is None else f"sqlite:///{config.data / 'node.db'}"
+    store = Store(config.database or url, connections=config.threads + 6)
     try:
-        if config.key_env is not None:
-            kek = read_kek(os.environ.get(config.key_env, ""), f"the environment's {config.key_env}")
-        elif config.key_file is not None:
-            kek = load_kek(config.key_file)
-        return Vault.of_folder(config.data, kek=kek, cipher=config.cipher)
+        vault = _vault(config, store)
+        vault.digest(b"", b"")  # draws what is missing while no transaction is open
+        vault.current()
     except SecurityFailure as refused:
         raise ConfigError(str(refused), hint=refused.hint) from refused
+    store.seal_with(vault)
+    return store, vault
+
+
+def _vault(config: Config, store: Store) -> Vault:
+    """Open the vault; its key-encryption key comes from where the configuration says, else from the data folder."""
+    kek = None
+    if config.key_env is not None:
+        kek = read_kek(os.environ.get(config.key_env, ""), f"the environment's {config.key_env}")
+    elif config.key_file is not None:
+        kek = load_kek(config.key_file)
+    if not store.shared:
+        return Vault.of_folder(config.data, kek=kek, cipher=config.cipher)
+    if kek is None:
+        raise ConfigError(
+            "a database of several replicas needs the key that all of them have",
+            hint="give [store] key_file or key_env",
+        )
+    return Vault(kek, TableKeyring(store), CipherName(config.cipher))
 
 
 def _own_node(store: Store, config: Config) -> str:

@@ -24,7 +24,7 @@ AUTH_TYPES = tuple(str(suite.auth_type) for suite in SUITES)
 
 def _key(section: str, default: Any, check: Callable[[Any], str | None], name: str = "") -> Any:
     """Declare a field of the configuration: where it stands in the file and what it may be."""
-    secret = check is _token
+    secret = check in (_token, _url)
     return field(
         default=default, repr=not secret, metadata={"section": section, "check": check, "name": name, "secret": secret}
     )
@@ -42,6 +42,11 @@ def _identifier(value: Any) -> str | None:
 def _token(value: Any) -> str | None:
     fits = isinstance(value, str) and len(value) >= 16 and value.isascii() and value.isprintable() and " " not in value
     return None if fits else "a token of at least 16 visible characters"
+
+
+def _url(value: Any) -> str | None:
+    fits = isinstance(value, str) and value.startswith(("sqlite:///", "postgresql+psycopg://"))
+    return None if fits else "an address that begins with postgresql+psycopg:// or sqlite:///"
 
 
 def _flag(value: Any) -> str | None:
@@ -86,6 +91,7 @@ class Config:
     """Everything that can be set; the section of the file and the check of each stand beside it."""
 
     data: Path | None = _key("store", None, _path)  # noqa: RUF009 - _key is dataclasses.field
+    database: str | None = _key("store", None, _url, "url")
     cipher: str = _key("store", "SM4-GCM", _one_of("SM4-GCM", "AES-256-GCM"))
     key_file: Path | None = _key("store", None, _path)  # noqa: RUF009 - the same
     key_env: str | None = _key("store", None, _text)

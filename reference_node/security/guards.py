@@ -28,9 +28,10 @@ from reference_node.node import Node
 from reference_node.security import credentials, signing
 from reference_node.security.errors import DigestMismatch, InvalidSignature, SignatureMissing, SignatureRefused
 from reference_node.security.keys import PublicKey
+from reference_node.store import sealed
 from reference_node.store.contracts import ContractRow, PartnerKeyRow
 from reference_node.store.guards import LockoutRow, NonceRow
-from reference_node.store.jobs import JobRow
+from reference_node.store.jobs import COMPONENT_TOKEN, JobRow
 
 _NONCE: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
@@ -44,16 +45,15 @@ _LOCKOUT: Final = select(LockoutRow.locked_until).where(
     LockoutRow.source == bindparam("locked"), LockoutRow.remote == bindparam("remote")
 )
 _KEYS: Final = (
-    select(PartnerKeyRow.auth_type, PartnerKeyRow.credential)
+    select(*PartnerKeyRow.__table__.columns)
     .where(PartnerKeyRow.node_id == bindparam("source"))
     .order_by(PartnerKeyRow.seen_at.desc())
     .limit(_KEYS_TRIED)
 )
 _RECORD: Final = insert(NonceRow)
 _OF_COMPONENTS: Final = ("/v1/platform/schedule/task/callback", "/v1/platform/schedule/task/report")
-# 192 random bits: how long a look-up takes tells nothing
 _JOB_OF_TOKEN: Final = select(JobRow.job_id).where(
-    JobRow.component_token == bindparam("token"), JobRow.status == JobStatus.RUNNING.value
+    JobRow.component_digest == bindparam("digest"), JobRow.status == JobStatus.RUNNING.value
 )
 
 
@@ -93,8 +93,9 @@ def operator(node: Node, incoming: Incoming) -> str | None:
     if scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), expected):
         return None
     if scheme.lower() == "bearer" and incoming.path in _OF_COMPONENTS:
+        digest = node.vault.digest(token.strip().encode(), COMPONENT_TOKEN)
         with node.store.reading() as connection:
-            job_id = connection.execute(_JOB_OF_TOKEN, {"token": token.strip()}).scalar()
+            job_id = connection.execute(_JOB_OF_TOKEN, {"digest": digest}).scalar()
         if job_id is not None:
             return str(job_id)
     if signing.SIGNATURE in incoming.headers and node.faults.on("node-signature-opens-own-side"):
@@ -111,12 +112,14 @@ def known(node: Node, incoming: Incoming, *, contract: bool) -> Caller:
     with node.store.reading() as connection:
         failures = _preliminaries(node, connection, incoming)
         source = incoming.headers[signing.SOURCE]
-        keys = connection.execute(_KEYS, {"source": source}).all()
+        keys = connection.execute(_KEYS, {"source": source}).mappings().all()
     if not keys:
         if not node.faults.on("unknown-node-accepted"):
             raise Refusal("NODE_UNKNOWN", pointer=signing.SOURCE)
         return _caller(node, incoming, None, None)
-    key = _signer(node, incoming, [credentials.key(node.faults, *row) for row in keys])
+    for row in keys:
+        sealed.check(node.vault, PartnerKeyRow, dict(row), row["mac"])
+    key = _signer(node, incoming, [credentials.key(node.faults, row["auth_type"], row["credential"]) for row in keys])
     if failures:
         _forgive(node, incoming)
     return _caller(node, incoming, key, _contract_in_force(node, source, key) if contract else None)
@@ -231,8 +234,8 @@ def _contract_in_force(node: Node, source: str, key: PublicKey) -> str | None:
     """Return the newest contract in force with that key, judged by the clock, else refuse."""
     now = node.now()
     with node.store.read() as session:
-        row = session.execute(
-            select(ContractRow.contract_id, ContractRow.expired_time, ContractRow.status, ContractRow.end_reason)
+        row = session.scalar(
+            select(ContractRow)
             .where(ContractRow.partner_node_id == source, *_keyed(node, key))
             .order_by(
                 (ContractRow.status == Status.APPROVED).desc(),
@@ -240,7 +243,7 @@ def _contract_in_force(node: Node, source: str, key: PublicKey) -> str | None:
                 ContractRow.expired_time.desc(),
             )
             .limit(1)
-        ).first()
+        )
     if row is not None and row.status == Status.APPROVED and row.expired_time > now:
         return str(row.contract_id)
     expired = row is not None and (row.status == Status.APPROVED or row.end_reason == EndReason.EXPIRED)

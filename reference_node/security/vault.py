@@ -193,6 +193,13 @@ class Vault:
                 raise VaultKeyRefused(f"there is no data key {key_id}")
             return record.destroyed_at
 
+    def refresh(self) -> None:
+        """Learn which keys another replica has destroyed or made meanwhile."""
+        with self._lock:
+            self._records = dict(self.keyring.read())
+            for key_id in [key_id for key_id in self._keys if self._records[key_id].destroyed_at]:
+                del self._keys[key_id]
+
     def report(self, context: bytes, what: str) -> StoreTampered:
         """Tell the log and whoever listens that something kept was changed; return the error to be raised."""
         message = f"{context.decode('utf-8', 'replace')} {what}"

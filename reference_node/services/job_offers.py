@@ -23,7 +23,7 @@ from reference_node.security.guards import Caller
 from reference_node.services import admission, links, own_approvals
 from reference_node.services.approvals import Body
 from reference_node.services.job_approvals import JobSubject
-from reference_node.store.jobs import JobRow, find_job
+from reference_node.store.jobs import COMPONENT_TOKEN, JobRow, find_job
 
 
 def create(node: Node, session: Session, body: Body, trace_id: str) -> dict[str, Any]:
@@ -174,6 +174,7 @@ def _repeated(node: Node, session: Session, body: Body, source: str) -> bool:
 
 def _new_row(node: Node, body: Body, initiator: str, scheduler: str) -> JobRow:
     settings = body["config"]["job_params"].get(plan.COMMON, {})
+    component_token = _token()
     return JobRow(
         job_id=body["job_id"],
         flow_id=body.get("flow_id"),
@@ -190,7 +191,8 @@ def _new_row(node: Node, body: Body, initiator: str, scheduler: str) -> JobRow:
         timeout=settings.get("timeout", node.config.job_seconds),
         # a scheduler that issues no token leaves it to the signatures of the nodes
         session_token=body.get("session_token") or (body["job_id"] if scheduler != node.node_id else _token()),
-        component_token=_token(),
+        component_token=component_token,
+        component_digest=node.vault.digest(component_token.encode(), COMPONENT_TOKEN),
         poll_at=node.now() + node.config.poll_seconds * 1000,
         created_at=node.now(),
     )

@@ -1,7 +1,7 @@
 """Tables of the approvals and of the permits that they give (8.2.1-b, 8.3.3, 8.7.1.3, 8.7.2.2, 9.2-b).
 
 Guarantees: an approval moves from the standing it was read in or not at all, and a use is counted within its limit or
-not at all, each by one conditional UPDATE, so that of two that race exactly one wins on any database.
+not at all, each within a writing transaction, of which there is one at a time (`store.base`).
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CursorResult, ForeignKey, Index, String, and_, or_, select, update
+from sqlalchemy import BigInteger, ForeignKey, Index, String, and_, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, validates
 
 from reference_node.domain import EndReason, Role, Status
 from reference_node.domain.approval import Kind, Standing
 from reference_node.domain.permit import Limits, Permit, ScopeType
 from reference_node.domain.search import fold
-from reference_node.store.base import Base
+from reference_node.store.sealed import Protected, Sealed
 
 
-class ApprovalRow(Base):
+class ApprovalRow(Protected):
     """One approval as this end sees it; `name` is the resource's, where known."""
 
     __tablename__ = "approvals"
@@ -36,7 +36,7 @@ class ApprovalRow(Base):
     status: Mapped[str] = mapped_column(String(16))
     end_reason: Mapped[str | None] = mapped_column(String(16))
     comment: Mapped[str | None] = mapped_column(String(1024))
-    content: Mapped[dict[str, Any]] = mapped_column(JSON)
+    content: Mapped[dict[str, Any]] = mapped_column(Sealed("approvals.content"))
     apply_delivery: Mapped[int | None]
     poll_at: Mapped[int] = mapped_column(BigInteger, default=0)
     created_at: Mapped[int] = mapped_column(BigInteger)
@@ -60,13 +60,13 @@ class ApprovalRow(Base):
         return Standing(Status(self.status), None if self.end_reason is None else EndReason(self.end_reason))
 
 
-class PermitRow(Base):
+class PermitRow(Protected):
     """What an approval opened: kept by the owner of the resource, and by the node it was issued to."""
 
     __tablename__ = "permits"
 
     audit_id: Mapped[str] = mapped_column(ForeignKey("approvals.audit_id"), primary_key=True)
-    token: Mapped[str] = mapped_column(String(256))
+    token: Mapped[str] = mapped_column(Sealed("permits.token"))
     resource_level: Mapped[int]
     resource_type: Mapped[str] = mapped_column(String(16))
     resource_id: Mapped[str] = mapped_column(String(128))
@@ -132,35 +132,26 @@ def find(session: Session, audit_id: str) -> ApprovalRow | None:
 
 def move(session: Session, row: ApprovalRow, to: Standing, now: int, comment: str | None = None) -> bool:
     """Bring an approval to a new standing; False when another transaction has moved it since it was read."""
-    fields: dict[str, Any] = {
-        "status": to.status.value,
-        "end_reason": None if to.end_reason is None else to.end_reason.value,
-        "updated_at": now,
-    }
+    read = row.status
+    session.refresh(row, with_for_update=True)
+    if row.status != read:
+        return False
+    row.status, row.updated_at = to.status.value, now
+    row.end_reason = None if to.end_reason is None else to.end_reason.value
     if comment is not None:
-        fields["comment"] = comment
-    moved = session.execute(
-        update(ApprovalRow)
-        .where(ApprovalRow.seq == row.seq, ApprovalRow.status == row.status)
-        .values(**fields)
-        .execution_options(synchronize_session=False),
-    )
-    session.refresh(row)
-    return _rows(moved) == 1
+        row.comment = comment
+    session.flush()
+    return True
 
 
 def count_use(session: Session, audit_id: str) -> bool:
     """Count one use of a permit, unless its number is spent."""
-    counted = session.execute(
-        update(PermitRow)
-        .where(
-            PermitRow.audit_id == audit_id,
-            or_(PermitRow.times_limit.is_(None), PermitRow.uses < PermitRow.times_limit),
-        )
-        .values(uses=PermitRow.uses + 1)
-        .execution_options(synchronize_session=False),
-    )
-    return _rows(counted) == 1
+    row = session.get(PermitRow, audit_id, with_for_update=True, populate_existing=True)
+    if row is None or (row.times_limit is not None and row.uses >= row.times_limit):
+        return False
+    row.uses += 1
+    session.flush()
+    return True
 
 
 def in_force(session: Session, kind: Kind, resource_id: str, partner_node_id: str, now: int) -> ApprovalRow | None:
@@ -197,8 +188,3 @@ def of_resource(session: Session, kind: Kind, resource_id: str, role: Role | Non
     if role is not None:
         wanted = wanted.where(ApprovalRow.role == role.value)
     yield from session.scalars(wanted.order_by(ApprovalRow.seq)).all()
-
-
-def _rows(result: Any) -> int:
-    assert isinstance(result, CursorResult)  # noqa: S101 - an UPDATE always answers with one
-    return int(result.rowcount)

@@ -1,9 +1,12 @@
-"""The node's database: one engine, short transactions, SQLite by default.
+"""The node's database: one engine, short transactions, SQLite by default, PostgreSQL where replicas share it (9.2-e).
 
-Guarantees: foreign keys are on; a writing transaction takes its lock when it begins (BEGIN IMMEDIATE), so that
-concurrent writers wait for each other instead of failing half way; WAL, so that readers never wait; an in-memory
-database lives on one connection that sessions take in turn. Failures surface as sqlalchemy.exc.OperationalError or
-TimeoutError, which the router answers STORE_UNAVAILABLE.
+Guarantees: foreign keys are on; a writing transaction takes its lock when it begins (BEGIN IMMEDIATE with SQLite, an
+advisory lock of the transaction with PostgreSQL), so that there is one writer at a time among all threads and replicas,
+who waits for the others instead of failing half way; readers never wait (WAL, MVCC); an in-memory database lives on one
+connection that sessions take in turn. An error rolls the whole transaction back (9.2-e-5). Failures surface as
+sqlalchemy.exc.OperationalError or TimeoutError, which the router answers STORE_UNAVAILABLE.
+
+The tables are those of the migrations (`store.migrate`); only a database in memory is made from the classes directly.
 
 Rule for all who use it: no transaction stays open across an outgoing call: the partner may call back meanwhile.
 """
@@ -13,14 +16,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import QueuePool
+
+from reference_node.security.vault import Vault
+from reference_node.store import migrate
 
 MEMORY = "sqlite://"
 BUSY_SECONDS = 10
 _READ_ONLY = "read_only"
+_POSTGRES_OPTIONS = f"-c lock_timeout={BUSY_SECONDS * 1000}"
+_WRITERS = 0x6875746F  # the advisory lock that the writers of a database take in turn
+
+vaults: WeakKeyDictionary[Dialect, Vault] = WeakKeyDictionary()  # of each engine: nodes share a process in tests
 
 
 class Base(DeclarativeBase):
@@ -36,22 +47,39 @@ class Store:
     ...     session.get(ContractRow, "contract-1")
     """
 
-    def __init__(self, url: str = MEMORY, *, connections: int = 16) -> None:
-        in_memory = url == MEMORY
+    def __init__(self, url: str = MEMORY, *, vault: Vault | None = None, connections: int = 16) -> None:
+        in_memory, sqlite = url == MEMORY, url.startswith("sqlite")
         self.engine = create_engine(
             url,
             poolclass=QueuePool,
             pool_size=1 if in_memory else connections,
             max_overflow=0,
             pool_timeout=BUSY_SECONDS,
-            connect_args={"check_same_thread": False} if url.startswith("sqlite") else {},
+            pool_pre_ping=not sqlite,
+            connect_args={"check_same_thread": False} if sqlite else {"options": _POSTGRES_OPTIONS},
         )
-        if url.startswith("sqlite"):
+        if sqlite:
             _prepare_sqlite(self.engine, in_memory=in_memory)
-        Base.metadata.create_all(self.engine)
+        else:
+            _prepare_postgres(self.engine)
+        if in_memory:
+            Base.metadata.create_all(self.engine)
+        else:
+            migrate.upgrade(self.engine)
+        if vault is not None:
+            self.seal_with(vault)
         self._reading = self.engine.execution_options(**{_READ_ONLY: True})
         self._writer = sessionmaker(self.engine, expire_on_commit=False)
         self._reader = sessionmaker(self._reading, expire_on_commit=False)
+
+    @property
+    def shared(self) -> bool:
+        """Whether replicas of the node may use this database at the same time."""
+        return self.engine.dialect.name != "sqlite"
+
+    def seal_with(self, vault: Vault) -> None:
+        """Seal and open with this vault whatever goes through here."""
+        vaults[self.engine.dialect] = vault
 
     def session(self) -> Session:
         """Return a session that may write; who asks for it commits and closes it."""
@@ -72,6 +100,12 @@ class Store:
     def reading(self) -> Connection:
         """Return a connection for reads outside any session; who asks for it closes it."""
         return self._reading.connect()
+
+    @contextmanager
+    def aside(self) -> Iterator[Connection]:
+        """A transaction that takes no turn among the writers, for what is no record; with PostgreSQL only."""
+        with self._reading.begin() as connection:
+            yield connection
 
     def close(self) -> None:
         """Close every connection; an in-memory database is gone with its last one."""
@@ -94,3 +128,10 @@ def _prepare_sqlite(engine: Engine, *, in_memory: bool) -> None:
     def _begin(connection: Connection) -> None:
         if _READ_ONLY not in connection.get_execution_options():
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _prepare_postgres(engine: Engine) -> None:
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if _READ_ONLY not in connection.get_execution_options():
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS})")

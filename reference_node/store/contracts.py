@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index, String
+from sqlalchemy import BigInteger, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from reference_node.domain import EndReason, Role, Status
 from reference_node.domain.contract import Terms
-from reference_node.store.base import Base
+from reference_node.store.sealed import Protected, Sealed
 
 
-class ContractRow(Base):
+class ContractRow(Protected):
     """One contract as this end sees it; `partner_*` is the other end."""
 
     __tablename__ = "contracts"
@@ -24,7 +24,7 @@ class ContractRow(Base):
     expired_time: Mapped[int] = mapped_column(BigInteger)
     partner_node_id: Mapped[str] = mapped_column(String(128))
     partner_address: Mapped[str] = mapped_column(String(512))
-    partner: Mapped[dict[str, Any]] = mapped_column(JSON)
+    partner: Mapped[dict[str, Any]] = mapped_column(Sealed("contracts.partner"))
     partner_auth_type: Mapped[str | None] = mapped_column(String(32))
     partner_credential: Mapped[str | None] = mapped_column(String)
     partner_key: Mapped[str | None] = mapped_column(String(64))
@@ -57,7 +57,7 @@ class ContractRow(Base):
         return self.role == Role.APPLICANT
 
 
-class PartnerKeyRow(Base):
+class PartnerKeyRow(Protected):
     """A key by which a node is known here: it was presented with a contract."""
 
     __tablename__ = "partner_keys"
@@ -69,7 +69,7 @@ class PartnerKeyRow(Base):
     seen_at: Mapped[int] = mapped_column(BigInteger)
 
 
-class OwnNodeRow(Base):
+class OwnNodeRow(Protected):
     """The particulars of this node, one row; `address` is absent while it is the one that the server listens on."""
 
     __tablename__ = "own_node"

@@ -18,9 +18,12 @@ from reference_node.domain.job import Course, JobStatus
 from reference_node.domain.plan import Party, PartyRole
 from reference_node.domain.task import FINAL, Cause, Standing, TaskStatus
 from reference_node.store.base import Base
+from reference_node.store.sealed import Protected, Sealed
+
+COMPONENT_TOKEN = b"jobs.component_token"  # what its digest is bound to
 
 
-class JobRow(Base):
+class JobRow(Protected):
     """One job as this node knows it."""
 
     __tablename__ = "jobs"
@@ -29,8 +32,8 @@ class JobRow(Base):
     job_id: Mapped[str] = mapped_column(String(128), unique=True)
     flow_id: Mapped[str | None] = mapped_column(String(128), index=True)
     project_id: Mapped[str | None] = mapped_column(String(128))
-    dag: Mapped[dict[str, Any]] = mapped_column(JSON)
-    config: Mapped[dict[str, Any]] = mapped_column(JSON)
+    dag: Mapped[dict[str, Any]] = mapped_column(Sealed("jobs.dag"))
+    config: Mapped[dict[str, Any]] = mapped_column(Sealed("jobs.config"))
     initiator_node_id: Mapped[str] = mapped_column(String(128))
     scheduler_node_id: Mapped[str] = mapped_column(String(128))
     status: Mapped[str] = mapped_column(String(16))
@@ -38,14 +41,15 @@ class JobRow(Base):
     epoch: Mapped[int] = mapped_column(default=1)
     cause: Mapped[str | None] = mapped_column(String(32))
     detail: Mapped[str | None] = mapped_column(String(512))
-    targets: Mapped[list[str]] = mapped_column(JSON)
+    targets: Mapped[list[str]] = mapped_column(Sealed("jobs.targets"))
     ending: Mapped[str | None] = mapped_column(String(32))
     ending_until: Mapped[int | None] = mapped_column(BigInteger)
     priority: Mapped[int]
     timeout: Mapped[int]
     deadline_at: Mapped[int | None] = mapped_column(BigInteger)
-    session_token: Mapped[str] = mapped_column(String(256))
-    component_token: Mapped[str] = mapped_column(String(256), index=True)
+    session_token: Mapped[str] = mapped_column(Sealed("jobs.session_token"))
+    component_token: Mapped[str] = mapped_column(Sealed("jobs.component_token"))
+    component_digest: Mapped[str] = mapped_column(String(64), index=True)
     poll_at: Mapped[int] = mapped_column(BigInteger, default=0)
     created_at: Mapped[int] = mapped_column(BigInteger)
     started_at: Mapped[int | None] = mapped_column(BigInteger)
@@ -77,8 +81,8 @@ class TaskRow(Base):
     status: Mapped[str] = mapped_column(String(16))
     attempt: Mapped[int] = mapped_column(default=1)
     cause: Mapped[str | None] = mapped_column(String(32))
-    task_params: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    run_params: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    task_params: Mapped[dict[str, Any] | None] = mapped_column(Sealed("tasks.task_params"))
+    run_params: Mapped[dict[str, Any] | None] = mapped_column(Sealed("tasks.run_params"))
     priority: Mapped[int]
     outputs: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
     created_at: Mapped[int] = mapped_column(BigInteger)
@@ -166,7 +170,7 @@ class OrderRow(Base):
     task_id: Mapped[str | None] = mapped_column(String(128))
     step: Mapped[str] = mapped_column(String(16))
     operation: Mapped[str] = mapped_column(String(32))
-    body: Mapped[dict[str, Any]] = mapped_column(JSON)
+    body: Mapped[dict[str, Any]] = mapped_column(Sealed("job_orders.body"))
     state: Mapped[str] = mapped_column(String(16))
     tried: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[int] = mapped_column(BigInteger)

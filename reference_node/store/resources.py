@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ColumnElement, Index, Select, String, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Index, Select, String, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column, validates
 
 from reference_node.domain.search import Match, Window, fold
 from reference_node.store.base import Base
+from reference_node.store.sealed import Protected, Sealed
 
 UNSPECIFIED = "UNSPECIFIED"
 
 
-class Named(Base):
+class Named(Protected):
     """What the searchable tables have in common."""
 
     __abstract__ = True
@@ -65,8 +66,8 @@ class FlowRow(Named):
     flow_id: Mapped[str] = mapped_column(String(128), unique=True)
     project_id: Mapped[str] = mapped_column(String(128), index=True)
     owner_node_id: Mapped[str] = mapped_column(String(128))
-    dag: Mapped[dict[str, Any]] = mapped_column(JSON)
-    config: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    dag: Mapped[dict[str, Any]] = mapped_column(Sealed("flows.dag"))
+    config: Mapped[dict[str, Any] | None] = mapped_column(Sealed("flows.config"))
     version: Mapped[int] = mapped_column(default=1)
     settled: Mapped[bool] = mapped_column(default=False)
 
@@ -90,8 +91,8 @@ class DatasetRow(Named):
     count: Mapped[int | None]
     join_columns: Mapped[str | None] = mapped_column(String(1024))
     label_columns: Mapped[str | None] = mapped_column(String(1024))
-    column_metas: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)
-    source: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    column_metas: Mapped[list[dict[str, Any]] | None] = mapped_column(Sealed("datasets.column_metas"))
+    source: Mapped[dict[str, Any] | None] = mapped_column(Sealed("datasets.source"))
     visibility: Mapped[str] = mapped_column(String(16), index=True)
 
 
@@ -105,7 +106,7 @@ class ModelRow(Named):
     job_id: Mapped[str | None] = mapped_column(String(128))
     task_id: Mapped[str | None] = mapped_column(String(128))
     algorithm: Mapped[str] = mapped_column(String(128))
-    location: Mapped[str] = mapped_column(String(1024))
+    location: Mapped[str] = mapped_column(Sealed("models.location"))
     digest: Mapped[str] = mapped_column(String(160))
 
 
@@ -123,7 +124,7 @@ class ComponentRow(Named):
     address: Mapped[str] = mapped_column(String(512))
     address_type: Mapped[str] = mapped_column(String(16))
     image_url: Mapped[str] = mapped_column(String(512))
-    info: Mapped[dict[str, Any]] = mapped_column(JSON)
+    info: Mapped[dict[str, Any]] = mapped_column(Sealed("components.info"))
     status: Mapped[str] = mapped_column(String(32))
 
     __table_args__ = (Index("components_by_code", "code", "version", unique=True),)

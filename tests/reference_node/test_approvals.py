@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select
 
 from reference_node.domain.approval import Kind
 from reference_node.store.approvals import ApprovalRow
@@ -310,7 +310,7 @@ def test_an_application_that_was_kept_but_not_sent_is_sent_later(dataset_scene: 
     wanted = {"contract_id": scene.contract_id, f"{scene.kind.lower()}_id": scene.resource_id}
     audit_id = scene.a.own(scene.op("Apply"), **wanted).data["audit_id"]
     with scene.a.node.store.begin() as session:
-        session.execute(update(ApprovalRow).where(ApprovalRow.audit_id == audit_id).values(apply_delivery=None))
+        session.scalars(select(ApprovalRow).where(ApprovalRow.audit_id == audit_id)).one().apply_delivery = None
         session.execute(delete(OutboxRow).where(OutboxRow.state == "PENDING"))
     scene.a.network.down.clear()
     for _ in range(2):

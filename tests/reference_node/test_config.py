@@ -87,7 +87,8 @@ def test_exposed_or_broken_secrets_stop_the_start(tmp_path: Path) -> None:
     identity = Identity(tmp_path)
     key = identity.key("SM3_SM2")
     assert identity.operator_token not in repr(identity)
-    path = tmp_path / "node-key-sm3-sm2.pem"
+    path = tmp_path / "node-key-sm3-sm2.sealed"
+    assert b"PRIVATE KEY" not in path.read_bytes()
     path.chmod(0o644)
     with pytest.raises(ConfigError) as caught:
         Identity(tmp_path).key("SM3_SM2")

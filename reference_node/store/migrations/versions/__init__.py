@@ -1,0 +1,1 @@
+"""One script for each version, in the order of their numbers."""

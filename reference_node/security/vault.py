@@ -115,7 +115,7 @@ class Vault:
         key_id = key_id or self.current()
         nonce = secrets.token_bytes(NONCE_BYTES)
         head = bytes([_VERSION]) + bytes.fromhex(key_id) + nonce
-        return head + _encrypt(*self._secret(key_id), nonce, plain, head + context)
+        return head + encrypt(*self._secret(key_id), nonce, plain, head + context)
 
     def open(self, sealed: bytes, context: bytes) -> bytes:
         """Return what was sealed; raise StoreTampered, or KeyDestroyed where its key was."""
@@ -124,7 +124,7 @@ class Vault:
         head, nonce = sealed[:_HEAD_BYTES], sealed[1 + ID_BYTES : _HEAD_BYTES]
         cipher, key = self._secret(head[1 : 1 + ID_BYTES].hex(), context)
         try:
-            return _decrypt(cipher, key, nonce, sealed[_HEAD_BYTES:], head + context)
+            return decrypt(cipher, key, nonce, sealed[_HEAD_BYTES:], head + context)
         except InvalidTag:
             raise self.report(context, "was changed, or belongs to another place") from None
 
@@ -139,6 +139,11 @@ class Vault:
             raise self.report(context, "has no authentication code of the vault's form")
         if not hmac.compare_digest(self._hmac(mac[:ID_BYTES].hex(), plain, context), mac[ID_BYTES:]):
             raise self.report(context, "does not fit its authentication code")
+
+    def subkey(self, key_id: str, salt: bytes, context: bytes) -> tuple[CipherName, bytes]:
+        """Return a key derived from a data key, for one long thing that is sealed piece by piece."""
+        cipher, key = self._secret(key_id, context)
+        return cipher, _derived(key, b"file " + salt, _KEY_SIZES[cipher])
 
     def digest(self, plain: bytes, context: bytes) -> str:
         """Return a keyed digest (HMAC-SM3) that is always the same, to search sealed values by; 64 hex characters."""
@@ -242,7 +247,7 @@ class Vault:
         try:
             cipher, sealed = CipherName(record.cipher), bytes.fromhex(record.wrapped)
             key = _wrapping_key(self.kek, cipher)
-            return _decrypt(cipher, key, sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound(record))
+            return decrypt(cipher, key, sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound(record))
         except (InvalidTag, ValueError):
             raise VaultKeyRefused(f"the data key {record.id} does not open with this key-encryption key") from None
 
@@ -294,7 +299,7 @@ def _kek_of_folder(path: Path, keyring: FileKeyring) -> bytes:
 
 def _wrapped(kek: bytes, record: KeyRecord, key: bytes) -> KeyRecord:
     cipher, nonce = CipherName(record.cipher), secrets.token_bytes(NONCE_BYTES)
-    sealed = nonce + _encrypt(cipher, _wrapping_key(kek, cipher), nonce, key, _bound(record))
+    sealed = nonce + encrypt(cipher, _wrapping_key(kek, cipher), nonce, key, _bound(record))
     return replace(record, wrapped=sealed.hex())
 
 
@@ -314,13 +319,15 @@ def _gcm(cipher: CipherName, key: bytes, mode: modes.GCM) -> ciphers.Cipher[mode
     return ciphers.Cipher(algorithms.SM4(key) if cipher is CipherName.SM4_GCM else algorithms.AES256(key), mode)
 
 
-def _encrypt(cipher: CipherName, key: bytes, nonce: bytes, plain: bytes, bound: bytes) -> bytes:
+def encrypt(cipher: CipherName, key: bytes, nonce: bytes, plain: bytes, bound: bytes) -> bytes:
+    """Seal with a key of one's own: ciphertext and tag. No nonce may come twice under a key."""
     sealing = _gcm(cipher, key, modes.GCM(nonce)).encryptor()
     sealing.authenticate_additional_data(bound)
     return sealing.update(plain) + sealing.finalize() + sealing.tag
 
 
-def _decrypt(cipher: CipherName, key: bytes, nonce: bytes, sealed: bytes, bound: bytes) -> bytes:
+def decrypt(cipher: CipherName, key: bytes, nonce: bytes, sealed: bytes, bound: bytes) -> bytes:
+    """Open what `encrypt` has sealed, or raise InvalidTag."""
     opening = _gcm(cipher, key, modes.GCM(nonce, sealed[-TAG_BYTES:])).decryptor()
     opening.authenticate_additional_data(bound)
     return opening.update(sealed[:-TAG_BYTES]) + opening.finalize()

@@ -22,7 +22,6 @@ from typing import Any, Self
 
 import flask
 from cheroot.errors import MaxSizeExceeded
-from cheroot.wsgi import Server
 
 from reference_node import log
 from reference_node.app import create_app, node_of
@@ -31,7 +30,7 @@ from reference_node.errors import ConfigError
 from reference_node.faults import Faults
 from reference_node.interfaces.channel_grpc import GrpcServer
 from reference_node.node import Node
-from reference_node.sockets import Connection
+from reference_node.sockets import Server
 
 _PUMP_SECONDS = 1.0
 _REQUEST_LIMIT = 72 * 1024 * 1024  # operations have lower limits of their own, which they answer with an envelope
@@ -62,7 +61,6 @@ class NodeServer:
             shutdown_timeout=5,
             server_name="hutong",
         )
-        self._server.ConnectionClass = Connection
         self._server.max_request_body_size = _REQUEST_LIMIT
         self._server.max_request_header_size = _HEADER_LIMIT
         self._grpc: GrpcServer | None = None
@@ -188,6 +186,8 @@ def _drained(app: flask.Flask) -> Callable[[dict[str, Any], Any], Iterable[bytes
         ):  # a body that is not well-formed ends with its connection
             while left > 0 and (piece := environ["wsgi.input"].read(_DRAIN_PIECE)):
                 left -= len(piece)
+            for _ in getattr(environ["wsgi.input"], "read_trailer_lines", tuple)():
+                pass  # the line after the last chunk, which the next request would have to wait behind
         return answer
 
     return _application

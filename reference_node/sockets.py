@@ -1,15 +1,18 @@
 """How the server reads its sockets: cheroot's connection with a buffer that does not copy large bodies to and fro.
 
 cheroot reads through Python's pure-Python buffer, because it must ask whether a next request waits in it already. This
-one is the interpreter's own; it knows what waits by counting what came from the socket and what was read of it.
+one is the interpreter's own; it knows what waits by counting what came from the socket and what was read of it. By the
+same count a server that stops knows the connections on which nothing has been asked: it does not wait for those.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
 from typing import Any
 
+from cheroot import wsgi
 from cheroot.makefile import MakeFile, StreamWriter
 from cheroot.server import HTTPConnection, HTTPServer
 
@@ -21,6 +24,35 @@ class Connection(HTTPConnection):
 
     def __init__(self, server: HTTPServer, sock: socket.socket, makefile: Any = MakeFile) -> None:
         super().__init__(server, sock, _file if makefile is MakeFile else makefile)
+
+    def communicate(self) -> bool:
+        """Read a request and answer it."""
+        at_work: dict[Connection, int] = self.server.at_work
+        at_work[self] = getattr(self.rfile, "came", 0)
+        try:
+            kept: bool = super().communicate()  # type: ignore[no-untyped-call]
+            return kept
+        finally:
+            del at_work[self]
+
+
+class Server(wsgi.Server):
+    """cheroot's server over these connections; it stops at once where nothing is being answered."""
+
+    ConnectionClass = Connection
+    expiration_interval = 0.1  # it looks whether it shall stop as often as for connections that have expired
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        self.at_work: dict[Connection, int] = {}
+        super().__init__(*given, **named)
+
+    def stop(self) -> None:
+        """Let running requests finish, then let go of the sockets."""
+        for connection, came in list(self.at_work.items()):
+            if getattr(connection.rfile, "came", None) == came:
+                with contextlib.suppress(OSError):
+                    connection.socket.shutdown(socket.SHUT_RD)
+        super().stop()
 
 
 class _Counted(socket.SocketIO):
@@ -42,6 +74,11 @@ class Reader(io.BufferedReader):
         self.bytes_read = 0
         super().__init__(self._counted, _BUFFER)
 
+    @property
+    def came(self) -> int:
+        """How many bytes the socket has given."""
+        return self._counted.came
+
     def read(self, size: int | None = -1, /) -> bytes:
         """Return so many bytes, less only at the end."""
         found = super().read(size)
@@ -56,7 +93,7 @@ class Reader(io.BufferedReader):
 
     def has_data(self) -> bool:
         """Tell whether something waits to be read without asking the socket."""
-        return self._counted.came > self.bytes_read
+        return self.came > self.bytes_read
 
 
 def _file(sock: socket.socket, mode: str, size: int) -> Reader | StreamWriter:

@@ -26,6 +26,7 @@ from reference_node.runtime.contract import Runner
 from reference_node.runtime.launcher import Launcher
 from reference_node.runtime.logs import Journal
 from reference_node.schedule.driver import JobDriver
+from reference_node.security.tls import channel_of, trust_of
 from reference_node.security.errors import SecurityFailure
 from reference_node.security.vault import CipherName, Vault, load_kek, read_kek
 from reference_node.services import CHORES, CONTRACT_ENDED
@@ -63,8 +64,13 @@ def create_app(
     identity = identity or Identity(config.data, operator_token=config.operator_token, vault=vault, shared=shared)
     identity.key(config.auth_type)
     node_id = _own_node(store, config)
-    outbound = outbound or HttpOutbound()
-    partner = Partner(node_id, config, clock=clock, outbound=outbound, identity=identity, faults=faults)
+    trust = trust_of(config)
+    tls = channel_of(config, trust, node_id)
+    outbound = outbound or HttpOutbound(tls, config.tls_handshake_seconds)
+    probe = outbound if tls is None else HttpOutbound()  # services of this node's own need not speak TLS
+    partner = Partner(
+        node_id, config, clock=clock, outbound=outbound, identity=identity, faults=faults, probe=probe
+    )
     app = flask.Flask(__name__, static_folder=None)
     node = Node(
         node_id=node_id,
@@ -75,7 +81,7 @@ def create_app(
         identity=identity,
         partner=partner,
         outbox=Outbox(store, partner, clock, config, faults),
-        sessions=data_plane(node_id, config, store, clock, outbound, identity),
+        sessions=data_plane(node_id, config, store, clock, outbound, identity, tls),
         chores=CHORES,
         contract_ended=CONTRACT_ENDED,
         runner=runner or launcher,
@@ -83,7 +89,9 @@ def create_app(
         catalogue=catalogue,
         driver=JobDriver(),
         vault=vault,
-        listening=f"http://{config.host}:{config.port}",
+        trust=trust,
+        tls=tls,
+        listening=f"{'http' if tls is None else 'https'}://{config.hosts[0]}:{config.port}",
     )
     app.extensions[EXTENSION] = node
     if runner is None and config.background:

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from reference_node.errors import ConfigError
-from reference_node.security.suites import SUITES
+from reference_node.security.suites import SUITES, TLS_SUITES
 
 AUTH_TYPES = tuple(str(suite.auth_type) for suite in SUITES)
+_TLS_NAMES = tuple(suite.name for suite in TLS_SUITES)
 
 
 def _key(section: str, default: Any, check: Callable[[Any], str | None], name: str = "") -> Any:
@@ -78,6 +79,11 @@ def _some_of(*valid: str) -> Callable[[Any], str | None]:
     return check
 
 
+def _hosts(value: Any) -> str | None:
+    several = isinstance(value, (list, tuple)) and value and all(_text(item) is None for item in value)
+    return None if several or _text(value) is None else "an address, or a list of addresses"
+
+
 def _names(value: Any) -> str | None:
     fits = isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
     return None if fits else "a list of names"
@@ -103,7 +109,7 @@ class Config:
     address: str | None = _key("node", None, _text)
     operator_token: str | None = _key("node", None, _token)
     auth_type: str = _key("node", "SM3_SM2", _one_of(*AUTH_TYPES))
-    host: str = _key("server", "127.0.0.1", _text)
+    host: str | tuple[str, ...] = _key("server", "127.0.0.1", _hosts)
     port: int = _key("server", 8801, _number(0, 65535))
     threads: int = _key("server", 10, _number(1, 256))
     background: bool = _key("server", True, _flag)
@@ -112,6 +118,13 @@ class Config:
     lockout_threshold: int = _key("security", 5, _number(1, 1000))
     lockout_seconds: int = _key("security", 300, _number(1, 86_400))
     proof_of_possession: str = _key("security", "required", _one_of("required", "optional"))
+    tls: str = _key("tls", "off", _one_of("off", "intl", "gm"), "mode")
+    tls_certificate: Path | None = _key("tls", None, _path, "certificate")  # noqa: RUF009 - the same
+    tls_key: Path | None = _key("tls", None, _path, "key")  # noqa: RUF009 - the same
+    tls_ca: Path | None = _key("tls", None, _path, "ca")  # noqa: RUF009 - the same
+    tls_crl: Path | None = _key("tls", None, _path, "crl")  # noqa: RUF009 - the same
+    tls_suites: tuple[str, ...] = _key("tls", _TLS_NAMES, _some_of(*_TLS_NAMES), "suites")
+    tls_handshake_seconds: float = _key("tls", 10.0, _number(0.1, 600, whole=False), "handshake_seconds")
     timeout_seconds: float = _key("partner", 5.0, _number(0.1, 600, whole=False))
     attempts: int = _key("partner", 3, _number(1, 10))
     poll_seconds: int = _key("partner", 30, _number(1, 86_400))
@@ -132,6 +145,11 @@ class Config:
     task_slots: int = _key("job", 16, _number(1, 1024), "slots")
     session_linger_seconds: int = _key("job", 60, _number(0, 86_400))
     faults: tuple[str, ...] = _key("faults", (), _names, "active")
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The addresses to listen on."""
+        return (self.host,) if isinstance(self.host, str) else self.host
 
 
 def load_config(path: Path | None, **overrides: Any) -> Config:

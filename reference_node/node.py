@@ -17,6 +17,8 @@ from reference_node.identity import Identity
 from reference_node.runtime.catalogue import Catalogue
 from reference_node.runtime.contract import Runner
 from reference_node.runtime.logs import Journal
+from reference_node.security.tls import SecureChannel
+from reference_node.security.trust import Trust
 from reference_node.security.vault import Vault
 from reference_node.store import Store
 from reference_node.store.contracts import ContractRow
@@ -64,7 +66,15 @@ class Node:
     catalogue: Catalogue
     driver: Driver
     vault: Vault
+    trust: Trust | None = None
+    tls: SecureChannel | None = None
     listening: str = field(default="http://127.0.0.1")
+    inner: str = ""
+
+    @property
+    def component_address(self) -> str:
+        """Where components of this machine reach the node: without TLS, which stands between nodes only."""
+        return self.inner or self.listening
 
     @property
     def work_folder(self) -> Path:

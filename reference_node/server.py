@@ -1,7 +1,9 @@
-"""The node on a socket: cheroot, a ready line, background work, a clean stop.
+"""The node on its sockets: cheroot, a ready line, background work, a clean stop.
 
-Guarantees: binds loopback unless told otherwise; port 0 takes a free one; the ready line, one JSON object on one line,
-is printed only once requests are answered; SIGINT and SIGTERM let running requests finish and stop every thread.
+Guarantees: binds loopback unless told otherwise, and IPv4 and IPv6 side by side where both are told (9.1-e); port 0
+takes a free one; with TLS on, components of this machine have a plain port of their own on the loopback interface; the
+ready line, one JSON object on one line, is printed only once requests are answered; SIGINT and SIGTERM let running
+requests finish and stop every thread.
 
 >>> serve(load_config(None, data=Path("node-a"), port=0))
 {"event":"ready","node_id":"node-4f1c2a90","address":"http://127.0.0.1:40213"}
@@ -30,6 +32,7 @@ from reference_node.errors import ConfigError
 from reference_node.faults import Faults
 from reference_node.interfaces.channel_grpc import GrpcServer
 from reference_node.node import Node
+from reference_node.transport.tls import TlsAdapter
 from reference_node.sockets import Server
 
 _PUMP_SECONDS = 1.0
@@ -38,6 +41,7 @@ _DRAIN_LIMIT = _REQUEST_LIMIT
 _DRAIN_PIECE = 64 * 1024
 _MOST_THREADS = 256
 _HEADER_LIMIT = 64 * 1024
+_INNER_HOST = "127.0.0.1"
 
 
 class NodeServer:
@@ -51,18 +55,7 @@ class NodeServer:
         faults = Faults(config.faults, _hits_writer(config.data) if config.faults else None)
         self._app: flask.Flask = create_app(config, faults=faults)
         self._config = config
-        self._server = Server(
-            (config.host, config.port),
-            _drained(self._app),
-            numthreads=config.threads,
-            max=max(_MOST_THREADS, config.threads),
-            request_queue_size=128,
-            timeout=30,
-            shutdown_timeout=5,
-            server_name="hutong",
-        )
-        self._server.max_request_body_size = _REQUEST_LIMIT
-        self._server.max_request_header_size = _HEADER_LIMIT
+        self._servers: list[Server] = []
         self._grpc: GrpcServer | None = None
         self._growing = threading.Lock()
         self.node.sessions.crowded = self._make_room
@@ -83,9 +76,14 @@ class NodeServer:
 
     @property
     def address(self) -> str:
-        """Where the node listens."""
-        host, port = self._server.bind_addr[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        """Where the node listens, the first of its addresses."""
+        return self.addresses[0]
+
+    @property
+    def addresses(self) -> list[str]:
+        """Everywhere the node listens for others."""
+        scheme = "http" if self.node.tls is None else "https"
+        return [_url(scheme, server.bind_addr) for server in self._servers if server.ssl_adapter or scheme == "http"]
 
     @property
     def grpc_address(self) -> str | None:
@@ -95,18 +93,20 @@ class NodeServer:
     def start(self) -> None:
         """Bind, and serve in threads of its own."""
         try:
-            self._claim_port()
-            self._server.prepare()
+            self._bind()
         except OSError as failure:
+            for server in self._servers:
+                server.stop()
             self.node.close()
             raise ConfigError(
-                f"cannot listen on {self._config.host}:{self._config.port}: {failure}",
+                f"cannot listen on {', '.join(self._config.hosts)}, port {self._config.port}: {failure}",
                 hint="choose another --port, 0 takes a free one",
             ) from failure
         self.node.listening = self.address
         if self._config.grpc_port is not None:
             self._grpc = _grpc_server(self.node, self._config)
-        self._run(self._server.serve, "serve")
+        for server in self._servers:
+            self._run(server.serve, "serve")
         if self._config.background:
             self._run(self._pump, "pump")
 
@@ -116,16 +116,40 @@ class NodeServer:
         self.node.sessions.end_waits()
         if self._grpc is not None:
             self._grpc.stop()
-        self._server.stop()
+        for server in self._servers:
+            server.stop()
         for thread in self._threads:
             thread.join()
         self.node.close()
 
-    def _claim_port(self) -> None:
-        """Fail early and cleanly where the port is taken: cheroot leaves its socket open when it cannot bind."""
-        if self._config.port:
-            family = socket.AF_INET6 if ":" in self._config.host else socket.AF_INET
-            socket.create_server((self._config.host, self._config.port), family=family).close()
+    def _bind(self) -> None:
+        port, tls = self._config.port, self.node.tls
+        adapter = None if tls is None else TlsAdapter(tls, self._config.tls_handshake_seconds)
+        for host in self._config.hosts:
+            port = self._listen(host, port, adapter)
+        if adapter is not None:
+            inner = self._listen(_INNER_HOST, 0, None)
+            self.node.inner = _url("http", (_INNER_HOST, inner))
+
+    def _listen(self, host: str, port: int, adapter: TlsAdapter | None) -> int:
+        """Bind one address and return its port."""
+        _claim(host, port)
+        server = Server(
+            (host, port),
+            _drained(self._app),
+            numthreads=self._config.threads,
+            max=max(_MOST_THREADS, self._config.threads),
+            request_queue_size=128,
+            timeout=30,
+            shutdown_timeout=5,
+            server_name="hutong",
+        )
+        server.max_request_body_size = _REQUEST_LIMIT
+        server.max_request_header_size = _HEADER_LIMIT
+        server.ssl_adapter = adapter
+        server.prepare()
+        self._servers.append(server)
+        return int(server.bind_addr[1])
 
     def _run(self, target: Callable[[], None], name: str) -> None:
         thread = threading.Thread(target=target, name=f"{self.node.node_id}-{name}", daemon=True)
@@ -135,8 +159,9 @@ class NodeServer:
     def _make_room(self) -> None:
         """Add threads before the last ones wait for messages of components, so that others are still answered."""
         with self._growing:
-            if self._server.requests.idle < 2:
-                self._server.requests.grow(4)
+            for server in self._servers:
+                if server.requests.idle < 2:
+                    server.requests.grow(4)
 
     def _pump(self) -> None:
         while not self._stopping.wait(_PUMP_SECONDS):
@@ -155,7 +180,8 @@ def serve(config: Config, ready: Callable[[Mapping[str, Any]], None] | None = No
     previous = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with server:
-            line = {"event": "ready", "node_id": server.node.node_id, "address": server.address}
+            line: dict[str, Any] = {"event": "ready", "node_id": server.node.node_id, "address": server.address}
+            line |= {"addresses": server.addresses} if len(server.addresses) > 1 else {}
             (ready or _print_ready)(line | ({"grpc": server.grpc_address} if server.grpc_address else {}))
             stopped.wait()
     finally:
@@ -163,12 +189,24 @@ def serve(config: Config, ready: Callable[[Mapping[str, Any]], None] | None = No
             signal.signal(number, handler)
 
 
+def _claim(host: str, port: int) -> None:
+    """Fail early and cleanly where a port is taken: cheroot leaves its socket open when it cannot bind."""
+    if port:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
+
+
+def _url(scheme: str, bound: tuple[Any, ...]) -> str:
+    host, port = bound[:2]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
 def _grpc_server(node: Node, config: Config) -> GrpcServer:
     try:
-        server = GrpcServer(node, config.host, config.grpc_port or 0)
+        server = GrpcServer(node, config.hosts[0], config.grpc_port or 0)
     except RuntimeError as failure:
         raise ConfigError(
-            f"cannot listen for gRPC on {config.host}:{config.grpc_port}",
+            f"cannot listen for gRPC on {config.hosts[0]}, port {config.grpc_port}",
             hint="choose another [channel] grpc_port, 0 takes a free one",
         ) from failure
     server.start()

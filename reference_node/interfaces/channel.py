@@ -26,6 +26,7 @@ from reference_node.interfaces import router, wire
 from reference_node.interfaces.channel_bodies import Manner
 from reference_node.node import Node
 from reference_node.proto.transport_pb2 import Inbound, PeekInbound, PopInbound, PushInbound, ReleaseInbound
+from reference_node.security import entrance
 from reference_node.security.guards import Incoming
 from reference_node.transport import frames, stamps
 from reference_node.transport.pushing import Push
@@ -137,6 +138,7 @@ def _serve(node: Node, operation: specs.Operation, handler: Operation) -> flask.
     to_node = handler in (_invoke, _transport)
     manner = _node_manner(request) if to_node else bodies.manner_of(request.headers.get("content-type", ""))
     try:
+        entrance.check(node, request.head)
         return handler(node, request, manner)
     except Exception as failure:
         refused = router.as_refusal(failure)
@@ -271,7 +273,7 @@ def _signed_body(node: Node, request: Request) -> tuple[Session, bytes]:
         node.sessions.of_partner(headers.get(stamps.SESSION, ""), headers.get(stamps.TOKEN, ""), source)
     body = request.whole()
     head = request.head
-    incoming = Incoming(head.method, head.path, head.query, headers, body, head.remote)
+    incoming = Incoming(head.method, head.path, head.query, headers, body, head.remote, head.channel)
     return calls.partner_session(node, incoming), body
 
 

@@ -29,7 +29,9 @@ from reference_node.proto.transport_pb2 import (
     ReleaseInbound,
     TransportOutbound,
 )
+from reference_node.security import certificates, entrance
 from reference_node.security.guards import Incoming
+from reference_node.security.tls import Presented, SecureChannel
 from reference_node.transport import frames, stamps
 from reference_node.transport.relay import NOTHING, OK, code_of
 from reference_node.transport.relay_grpc import COMPONENTS, INVOKE, OPTIONS, PROTOCOL, TRANSPORT
@@ -53,9 +55,16 @@ class GrpcServer:
             )
         )
         wanted = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self.port = self._server.add_insecure_port(wanted)
+        self.port = self._bind(wanted, node.tls)
         shown = f"[{host}]" if ":" in host else host
         self.address = f"grpc://{shown}:{self.port}"
+
+    def _bind(self, wanted: str, tls: SecureChannel | None) -> int:
+        if tls is None:
+            return self._server.add_insecure_port(wanted)
+        ca, key, chain = tls.material()
+        credentials = grpc.ssl_server_credentials([(key, chain)], ca, require_client_auth=True)
+        return self._server.add_secure_port(wanted, credentials)
 
     def start(self) -> None:
         """Serve in threads of its own."""
@@ -99,7 +108,7 @@ def _components(node: Node) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
 
 def _invoke(node: Node, body: bytes, context: Context) -> Outbound:
     try:
-        incoming = _incoming(INVOKE, context, body)
+        incoming = _incoming(node, INVOKE, context, body)
         session = calls.partner_session(node, incoming)
         inbound = _parsed(Inbound(), body)
         message = calls.arrival(inbound.payload, inbound.metadata, incoming.headers)
@@ -112,7 +121,7 @@ def _invoke(node: Node, body: bytes, context: Context) -> Outbound:
 def _transport(node: Node, bodies: Iterator[bytes], context: Context) -> Iterator[Outbound]:
     """Answer each message of the stream once it is in its topic; a refusal ends the stream."""
     try:
-        incoming = _incoming(TRANSPORT, context, b"")
+        incoming = _incoming(node, TRANSPORT, context, b"")
         session = calls.partner_session(node, incoming)
         with calls.assembler(node, session, incoming.headers) as assembler:
             for body in bodies:
@@ -190,8 +199,20 @@ def _headers(context: Context) -> dict[str, str]:
     return found
 
 
-def _incoming(method: str, context: Context, body: bytes) -> Incoming:
-    return Incoming("POST", method, "", _headers(context), body, _remote(context.peer()))
+def _incoming(node: Node, method: str, context: Context, body: bytes) -> Incoming:
+    incoming = Incoming("POST", method, "", _headers(context), body, _remote(context.peer()), _presented(node, context))
+    entrance.check(node, incoming)
+    return incoming
+
+
+def _presented(node: Node, context: Context) -> Presented | None:
+    """Return what the caller has shown; gRPC checks chains and dates, but knows no revocation list."""
+    if node.tls is None:
+        return None
+    shown = b"".join(bytes(part) for part in context.auth_context().get("x509_pem_cert", ()))
+    certificate = certificates.read(shown.decode("ascii"))
+    node.tls.trust.check(certificate, node.now())
+    return Presented(certificate)
 
 
 def _remote(peer: str) -> str:

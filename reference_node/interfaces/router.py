@@ -31,9 +31,10 @@ from reference_node.errors import ConfigError, Refusal
 from reference_node.interfaces import wire
 from reference_node.interfaces.calls import Call
 from reference_node.node import Node
-from reference_node.security import guards, signing
+from reference_node.security import entrance, guards, signing
 from reference_node.security.errors import SecurityFailure
 from reference_node.security.guards import Caller, Incoming
+from reference_node.security.tls import ENVIRON
 
 BODY_LIMIT: Final = 1024 * 1024
 _TRACE: Final = re.compile(r"[!-~]{1,128}")
@@ -119,6 +120,7 @@ def _serve(node: Node, route: Route) -> flask.Response:
     if environ["REQUEST_METHOD"] != route.operation.method:  # werkzeug adds HEAD to GET
         raise MethodNotAllowed([route.operation.method])
     request = incoming(environ, route.operation.path, _read(environ))
+    entrance.check(node, request)
     trace = _trace(request.headers)
     auth = route.operation.auth
     caller: Caller | None = None
@@ -185,6 +187,7 @@ def incoming(environ: Mapping[str, Any], path: str, body: bytes) -> Incoming:
         headers,
         body,
         environ.get("REMOTE_ADDR", ""),
+        environ.get(ENVIRON),
     )
 
 

@@ -98,7 +98,7 @@ def work(node: Node, session: Session, job: JobRow, task: TaskRow, part: PartRow
         trace_id=secrets.token_hex(16),
         folder=folder,
         log=node.journal.path(task.task_id),
-        address=node.listening,
+        address=node.component_address,
         memory_mib=_memory(job, task, party),
     )
 

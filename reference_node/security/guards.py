@@ -28,6 +28,7 @@ from reference_node.node import Node
 from reference_node.security import credentials, signing
 from reference_node.security.errors import DigestMismatch, InvalidSignature, SignatureMissing, SignatureRefused
 from reference_node.security.keys import PublicKey
+from reference_node.security.tls import Presented
 from reference_node.store import sealed
 from reference_node.store.contracts import ContractRow, PartnerKeyRow
 from reference_node.store.guards import LockoutRow, NonceRow
@@ -51,7 +52,7 @@ _KEYS: Final = (
     .limit(_KEYS_TRIED)
 )
 _RECORD: Final = insert(NonceRow)
-_OF_COMPONENTS: Final = ("/v1/platform/schedule/task/callback", "/v1/platform/schedule/task/report")
+OF_COMPONENTS: Final = ("/v1/platform/schedule/task/callback", "/v1/platform/schedule/task/report")
 _JOB_OF_TOKEN: Final = select(JobRow.job_id).where(
     JobRow.component_digest == bindparam("digest"), JobRow.status == JobStatus.RUNNING.value
 )
@@ -59,7 +60,7 @@ _JOB_OF_TOKEN: Final = select(JobRow.job_id).where(
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A request as it arrived; header names in lower case, path and query raw."""
+    """A request as it arrived; header names in lower case, path and query raw; `channel` is None without TLS."""
 
     method: str
     path: str
@@ -67,6 +68,7 @@ class Incoming:
     headers: Mapping[str, str]
     body: bytes
     remote: str
+    channel: Presented | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def operator(node: Node, incoming: Incoming) -> str | None:
     expected = node.identity.operator_token.encode()
     if scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), expected):
         return None
-    if scheme.lower() == "bearer" and incoming.path in _OF_COMPONENTS:
+    if scheme.lower() == "bearer" and incoming.path in OF_COMPONENTS:
         digest = node.vault.digest(token.strip().encode(), COMPONENT_TOKEN)
         with node.store.reading() as connection:
             job_id = connection.execute(_JOB_OF_TOKEN, {"digest": digest}).scalar()

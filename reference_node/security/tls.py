@@ -20,6 +20,7 @@ from cryptography.hazmat.bindings.openssl.binding import Binding
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
+from reference_node.config import Config
 from reference_node.errors import ConfigError
 from reference_node.security import certificates
 from reference_node.security.certificates import GATEWAY, Certificate, Holder
@@ -37,6 +38,7 @@ class Mode(StrEnum):
     GM = "gm"
 
 
+ENVIRON: Final = "hutong.channel"  # where `Presented` stands in the environment of a request that came by TLS
 _KEYS: Final = {Mode.INTL: AuthType.SHA256_ECDSA, Mode.GM: AuthType.SM3_SM2}
 _GROUPS: Final = {Mode.INTL: b"X25519MLKEM768:X25519:P-256", Mode.GM: b"curveSM2"}
 _SIGNATURES: Final = {Mode.INTL: b"ecdsa_secp256r1_sha256", Mode.GM: b"sm2sig_sm3"}
@@ -55,14 +57,40 @@ class Presented:
         return None if self.certificate is None else self.certificate.holder
 
 
+def trust_of(config: Config) -> Trust | None:
+    """Return the CA that a configuration names, if it names one."""
+    return None if config.tls_ca is None else Trust(config.tls_ca, config.tls_crl)
+
+
+def channel_of(config: Config, trust: Trust | None, node_id: str) -> SecureChannel | None:
+    """Return the channel of a configuration; raise ConfigError where something of it is missing."""
+    if config.tls == Mode.OFF:
+        return None
+    certificate, key = config.tls_certificate, config.tls_key
+    if certificate is None or key is None or trust is None:
+        raise ConfigError(f"[tls] mode = {config.tls} needs certificate, key and ca", hint="see `hutong pki --help`")
+    fitting = [suite.name for suite in TLS_SUITES if suite.name in config.tls_suites and suite.mode == config.tls]
+    if not fitting:
+        raise ConfigError(f"[tls] suites: none of them goes with mode {config.tls}")
+    if config.tls == Mode.GM and config.grpc_port is not None:
+        raise ConfigError(
+            "[channel] grpc_port does not go with [tls] mode gm: gRPC has no national suites",
+            hint="leave grpc_port out, the data plane runs over HTTP; or use mode intl",
+        )
+    channel = SecureChannel(Mode(config.tls), certificate, key, trust, fitting)
+    if channel.own.holder is None or channel.own.holder.node_id != node_id:
+        raise ConfigError(f"[tls] {certificate} is not of this node, {node_id}", hint="issue one for this node id")
+    return channel
+
+
 class SecureChannel:
     """The contexts from which this node's connections are made, either side."""
 
-    def __init__(self, mode: Mode, certificate: Path, key: Path, trust: Trust, suites: Iterable[str] = ()) -> None:
+    def __init__(self, mode: Mode, certificate: Path, key: Path, trust: Trust, suites: Iterable[str]) -> None:
         self.mode = mode
         self.trust = trust
         self.files = (certificate, key)
-        self._suites = tuple(suites) or tuple(suite.name for suite in TLS_SUITES if suite.mode == mode)
+        self._suites = tuple(suites)
         self._lock = threading.Lock()
         self._made: dict[bool, tuple[object, SSL.Context]] = {}
         self.own = self._own()
@@ -76,6 +104,12 @@ class SecureChannel:
             if made is None or made[0] != stamp:
                 made = self._made[server] = (stamp, self._context(server=server))
             return made[1]
+
+    def material(self) -> tuple[bytes, bytes, bytes]:
+        """Return CA, key and certificates in PEM, for gRPC, which has a TLS of its own."""
+        certificate, key = self.files
+        anchors = "".join(item.pem for item in self.trust.anchors().authorities)
+        return anchors.encode(), key.read_bytes(), certificate.read_bytes()
 
     def presented(self, connection: SSL.Connection) -> Presented:
         """Return what the other side has shown; raise CredentialRefused for a certificate that cannot be used."""
@@ -121,13 +155,15 @@ class SecureChannel:
     def _context(self, *, server: bool) -> SSL.Context:
         certificate, key = self.files
         context = SSL.Context(SSL.TLS_SERVER_METHOD if server else SSL.TLS_CLIENT_METHOD)
-        names = [suite for suite in TLS_SUITES if suite.name in self._suites and suite.mode == self.mode]
+        names = [suite for suite in TLS_SUITES if suite.name in self._suites]
         older = [suite.name for suite in names if suite.version == "1.2"]
+        newer = [suite.name for suite in names if suite.version == "1.3"]
+        context.set_max_proto_version(SSL.TLS1_3_VERSION if newer else SSL.TLS1_2_VERSION)
         context.set_min_proto_version(SSL.TLS1_2_VERSION if older else SSL.TLS1_3_VERSION)
         context.set_options(_OPTIONS)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         try:
-            context.set_tls13_ciphersuites(":".join(suite.name for suite in names if suite.version == "1.3").encode())
+            context.set_tls13_ciphersuites(":".join(newer).encode())
             if older:
                 context.set_cipher_list(":".join(older).encode())
             context.use_certificate_chain_file(str(certificate))

@@ -15,8 +15,13 @@ from typing import Protocol, runtime_checkable
 import requests
 import urllib3
 
+from reference_node.security import signing
+from reference_node.security.tls import SecureChannel
+from reference_node.transport.tls import TlsHttpAdapter
+
 ANSWER_LIMIT = 4 * 1024 * 1024
 _CHUNK = 64 * 1024
+_SESSIONS = 64
 
 
 class Unreachable(Exception):
@@ -48,16 +53,21 @@ class StreamingOutbound(Outbound, Protocol):
 
 
 class HttpOutbound:
-    """Sends over sockets; one session for each thread, because sessions are not shared between threads."""
+    """Sends over sockets; one session for each thread, because sessions are not shared between threads.
 
-    def __init__(self) -> None:
+    With a secure channel it sends by TLS only, and each session is for one node, whose certificate it demands.
+    """
+
+    def __init__(self, tls: SecureChannel | None = None, handshake_seconds: float = 10.0) -> None:
         self._local = threading.local()
+        self._tls = tls
+        self._handshake_seconds = handshake_seconds
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> OutboundAnswer:
         """Send and wait for the whole answer."""
         deadline = time.monotonic() + timeout
         try:
-            with self._session().request(
+            with self._session(headers).request(
                 method, url, headers=dict(headers), data=body, timeout=timeout, allow_redirects=False, stream=True
             ) as answer:
                 content = _read(answer, deadline)
@@ -69,7 +79,7 @@ class HttpOutbound:
     def stream(self, url: str, headers: Mapping[str, str], chunks: Iterable[bytes], timeout: float) -> OutboundAnswer:
         """Post the chunks as one body, without ever holding it whole."""
         try:
-            with self._session().post(
+            with self._session(headers).post(
                 url, headers=dict(headers), data=iter(chunks), timeout=timeout, allow_redirects=False, stream=True
             ) as answer:
                 content = _read(answer, time.monotonic() + timeout)
@@ -78,12 +88,21 @@ class HttpOutbound:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as failure:
             raise Unreachable(type(failure).__name__) from failure
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = requests.Session()
-            session.trust_env = False
-            self._local.session = session
+    def _session(self, headers: Mapping[str, str]) -> requests.Session:
+        sessions: dict[str | None, requests.Session] = self._local.__dict__.setdefault("sessions", {})
+        target = None if self._tls is None else headers.get(signing.TARGET)
+        session = sessions.pop(target, None) or self._new_session(target)
+        sessions[target] = session  # the one used last stands last
+        if len(sessions) > _SESSIONS:
+            sessions.pop(next(iter(sessions))).close()
+        return session
+
+    def _new_session(self, target: str | None) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False
+        if self._tls is not None:
+            session.adapters.clear()  # and what is not https:// cannot be sent
+            session.mount("https://", TlsHttpAdapter(self._tls, target, self._handshake_seconds))
         return session
 
 

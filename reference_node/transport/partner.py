@@ -46,12 +46,21 @@ class Partner:
     """The node's side of every node-to-node call that it starts."""
 
     def __init__(
-        self, node_id: str, config: Config, *, clock: Clock, outbound: Outbound, identity: Identity, faults: Faults
+        self,
+        node_id: str,
+        config: Config,
+        *,
+        clock: Clock,
+        outbound: Outbound,
+        identity: Identity,
+        faults: Faults,
+        probe: Outbound | None = None,
     ) -> None:
         self._node_id = node_id
         self._config = config
         self._clock = clock
         self._outbound = outbound
+        self._probe = probe or outbound
         self._identity = identity
         self._faults = faults
 
@@ -78,9 +87,9 @@ class Partner:
         raise AssertionError("attempts is at least 1")
 
     def reaches(self, url: str) -> bool:
-        """Tell whether a service answers at an address, whatever it says short of an error of its own."""
+        """Tell whether a service of this node's own answers, whatever it says short of an error."""
         try:
-            return self._outbound.send("GET", url, {}, b"", self._config.timeout_seconds).status < 500
+            return self._probe.send("GET", url, {}, b"", self._config.timeout_seconds).status < 500
         except Unreachable:
             return False
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import grpc
 
 from reference_node.proto.transport_pb2 import Inbound, Outbound
+from reference_node.security.tls import Mode, SecureChannel
 from reference_node.transport.frames import SEQUENCE, TOPIC, Frame, cut
 from reference_node.transport.relay import OK, Outgoing, RelayFailed, Route, refused
 from reference_node.transport.stamps import Stamps
@@ -32,8 +33,9 @@ OPTIONS: Final = (
 class GrpcRelay:
     """Carries messages to grpc:// addresses; one channel for each."""
 
-    def __init__(self, stamps: Stamps, *, timeout: float, chunk: int) -> None:
+    def __init__(self, stamps: Stamps, *, timeout: float, chunk: int, tls: SecureChannel | None = None) -> None:
         self._stamps = stamps
+        self._tls = tls
         self._timeout = timeout
         self._chunk = chunk
         self._lock = threading.Lock()
@@ -61,8 +63,16 @@ class GrpcRelay:
         target = urlsplit(address).netloc
         with self._lock:
             if target not in self._channels:
-                self._channels[target] = grpc.insecure_channel(target, options=OPTIONS)
+                self._channels[target] = self._open(target)
             return self._channels[target]
+
+    def _open(self, target: str) -> grpc.Channel:
+        if self._tls is None:
+            return grpc.insecure_channel(target, options=OPTIONS)
+        if self._tls.mode == Mode.GM:
+            raise RelayFailed("gRPC has no national suites", transient=False, heard=False)
+        credentials = grpc.ssl_channel_credentials(*self._tls.material())
+        return grpc.secure_channel(target, credentials, options=OPTIONS)
 
     def _invoke(self, channel: grpc.Channel, route: Route, message: Outgoing) -> None:
         metadata = {TOPIC: message.topic, SEQUENCE: str(message.sequence)}

@@ -9,6 +9,7 @@ from reference_node.config import Config
 from reference_node.domain import Status
 from reference_node.errors import Refusal
 from reference_node.identity import Identity
+from reference_node.security.tls import SecureChannel
 from reference_node.store import Store
 from reference_node.store.contracts import ContractRow
 from reference_node.transport.outbound import Outbound
@@ -23,13 +24,19 @@ _MIB = 1024 * 1024
 
 
 def data_plane(
-    node_id: str, config: Config, store: Store, clock: Clock, outbound: Outbound, identity: Identity
+    node_id: str,
+    config: Config,
+    store: Store,
+    clock: Clock,
+    outbound: Outbound,
+    identity: Identity,
+    tls: SecureChannel | None = None,
 ) -> Sessions:
     """Return the sessions of a node, none of them open."""
     chunk = config.channel_chunk_kib * 1024
     stamps = Stamps(node_id, clock, identity)
     http = HttpRelay(stamps, outbound, timeout=config.channel_timeout_seconds, chunk=chunk)
-    grpc = GrpcRelay(stamps, timeout=config.channel_timeout_seconds, chunk=chunk)
+    grpc = GrpcRelay(stamps, timeout=config.channel_timeout_seconds, chunk=chunk, tls=tls)
     spool = Spool(
         None if config.data is None else config.data / "spool",
         memory=config.channel_memory_mib * _MIB,

@@ -1,0 +1,37 @@
+"""By which channel a request may come in once TLS is on (9.1-b, 9.2-a, 9.2-g).
+
+Guarantees: what nodes ask each other comes by TLS with a certificate that counts still, and of the very node that the
+request names as its source; the own side comes by TLS, with or without a certificate; the plain loopback port serves
+the components of this machine and nothing else. Without TLS there is nothing to check here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from reference_node.errors import Refusal
+from reference_node.node import Node
+from reference_node.security import signing
+from reference_node.security.guards import OF_COMPONENTS, Incoming
+
+_OWN_SIDE: Final = "/v1/platform/"
+_DATA_PLANE: Final = tuple(f"/v1/interconn/chan/{name}" for name in ("push", "pop", "peek", "release"))
+
+
+def check(node: Node, incoming: Incoming) -> None:
+    """Return when the request may have come this way, else refuse."""
+    if node.tls is None:
+        return
+    presented = incoming.channel
+    if presented is None:
+        if incoming.path in OF_COMPONENTS or incoming.path in _DATA_PLANE:
+            return
+        raise Refusal("CHANNEL_NOT_SECURE")
+    if incoming.path.startswith(_OWN_SIDE):
+        return
+    if presented.certificate is None:
+        raise Refusal("CLIENT_CERTIFICATE_MISSING")
+    if presented.holder is None or node.tls.trust.withdrawn(presented.certificate, node.now()):
+        raise Refusal("CERTIFICATE_REFUSED")
+    if incoming.headers.get(signing.SOURCE, presented.holder.node_id) != presented.holder.node_id:
+        raise Refusal("CERTIFICATE_MISMATCH", pointer=signing.SOURCE)

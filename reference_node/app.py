@@ -26,14 +26,14 @@ from reference_node.runtime.contract import Runner
 from reference_node.runtime.launcher import Launcher
 from reference_node.runtime.logs import Journal
 from reference_node.schedule.driver import JobDriver
-from reference_node.security.tls import channel_of, trust_of
 from reference_node.security.errors import SecurityFailure
+from reference_node.security.tls import channel_of, trust_of
 from reference_node.security.vault import CipherName, Vault, load_kek, read_kek
 from reference_node.services import CHORES, CONTRACT_ENDED
 from reference_node.store import Store
 from reference_node.store.base import MEMORY
 from reference_node.store.contracts import OwnNodeRow
-from reference_node.store.shared import TableKeyring, TableSecrets
+from reference_node.store.shared import Leadership, TableKeyring, TableSecrets
 from reference_node.transport.outbound import HttpOutbound, Outbound
 from reference_node.transport.outbox import Outbox
 from reference_node.transport.partner import Partner
@@ -68,9 +68,7 @@ def create_app(
     tls = channel_of(config, trust, node_id)
     outbound = outbound or HttpOutbound(tls, config.tls_handshake_seconds)
     probe = outbound if tls is None else HttpOutbound()  # services of this node's own need not speak TLS
-    partner = Partner(
-        node_id, config, clock=clock, outbound=outbound, identity=identity, faults=faults, probe=probe
-    )
+    partner = Partner(node_id, config, clock=clock, outbound=outbound, identity=identity, faults=faults, probe=probe)
     app = flask.Flask(__name__, static_folder=None)
     node = Node(
         node_id=node_id,
@@ -89,6 +87,7 @@ def create_app(
         catalogue=catalogue,
         driver=JobDriver(),
         vault=vault,
+        leadership=Leadership(store),
         trust=trust,
         tls=tls,
         listening=f"{'http' if tls is None else 'https'}://{config.hosts[0]}:{config.port}",

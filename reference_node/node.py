@@ -22,6 +22,7 @@ from reference_node.security.trust import Trust
 from reference_node.security.vault import Vault
 from reference_node.store import Store
 from reference_node.store.contracts import ContractRow
+from reference_node.store.shared import Leadership
 from reference_node.transport.outbox import Outbox
 from reference_node.transport.partner import Partner
 from reference_node.transport.sessions import Sessions
@@ -66,6 +67,7 @@ class Node:
     catalogue: Catalogue
     driver: Driver
     vault: Vault
+    leadership: Leadership
     trust: Trust | None = None
     tls: SecureChannel | None = None
     listening: str = field(default="http://127.0.0.1")
@@ -86,8 +88,12 @@ class Node:
         return self.clock.now_ms()
 
     def pump(self) -> None:
-        """Carry out everything that is due; one chore that fails does not keep the others from their turn."""
-        for chore in self.chores:
+        """Carry out everything that is due; one chore that fails does not keep the others from their turn.
+
+        Of the replicas of a node only the leading one does.
+        """
+        own: tuple[Callable[[Node], None], ...] = (_learn_of_keys,) if self.store.shared else ()
+        for chore in (*own, *(self.chores if self.leadership.held() else ())):
             try:
                 chore(self)
             except Exception:  # the next pump tries again
@@ -98,5 +104,10 @@ class Node:
         self.driver.close()
         self.runner.close()
         self.sessions.close_all()
+        self.leadership.close()
         self.store.close()
         self.journal.close()
+
+
+def _learn_of_keys(node: Node) -> None:
+    node.vault.refresh()

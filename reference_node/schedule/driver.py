@@ -48,7 +48,9 @@ class JobDriver:
         self._woken.set()
 
     def drive(self, node: Node) -> None:
-        """Carry out what is due, unless another thread is at it, which then looks again."""
+        """Carry out what is due, unless another thread is at it, which then looks again, or another replica leads."""
+        if not node.leadership.held():
+            return
         self._again.set()
         while self._again.is_set() and self._turn.acquire(blocking=False):
             try:

@@ -1,20 +1,27 @@
 """What the replicas of a node share beside its records (9.2-e-4): the wrapped data keys, secrets, who does what.
 
-Guarantees: all replicas on one database see the same keys and secrets, however they race at their first start; a lease
-has one holder at a time, and a holder that is gone loses it when its time is over.
+Guarantees: all replicas on one database see the same keys and secrets, however they race at their first start; one of
+them leads at a time, and another does as soon as the database has lost the leader.
 """
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Final
 
-from sqlalchemy import BigInteger, LargeBinary, String, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import BigInteger, Connection, LargeBinary, String, insert, select, update
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Mapped, mapped_column
 
 from reference_node.security.keyring import KeyRecord
 from reference_node.store.base import Base, Store
+
+_LEADER: Final = 0x6C656164  # the advisory lock that the leader holds
+_LOOK_SECONDS: Final = 0.5
 
 
 class VaultKeyRow(Base):
@@ -37,16 +44,6 @@ class SecretRow(Base):
 
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     sealed: Mapped[bytes] = mapped_column(LargeBinary)
-
-
-class LeaseRow(Base):
-    """A duty that one replica has until a time."""
-
-    __tablename__ = "leases"
-
-    name: Mapped[str] = mapped_column(String(64), primary_key=True)
-    holder: Mapped[str] = mapped_column(String(64))
-    until: Mapped[int] = mapped_column(BigInteger)
 
 
 class TableKeyring:
@@ -99,19 +96,49 @@ class TableSecrets:
             return sealed
 
 
-def hold(store: Store, name: str, holder: str, now: int, term: int) -> bool:
-    """Take or prolong a lease for `term` milliseconds; False while another holds it."""
-    with store.begin() as session:
-        row = session.get(LeaseRow, name)
-        if row is not None and row.holder != holder and row.until > now:
-            return False
-        session.merge(LeaseRow(name=name, holder=holder, until=now + term))
-        return True
+class Leadership:
+    """Of the replicas on one database the one that carries out what is due; with SQLite the node alone.
 
+    It is a lock of a connection that is kept for nothing else: when its holder dies the database gives it to another.
+    """
 
-def release(store: Store, name: str, holder: str) -> None:
-    """Give a lease back before its time."""
-    with store.begin() as session:
-        row = session.get(LeaseRow, name)
-        if row is not None and row.holder == holder:
-            session.delete(row)
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._looked = 0.0
+
+    def held(self) -> bool:
+        """Tell whether this replica leads; try to become the leader where nobody is."""
+        if not self._store.shared:
+            return True
+        with self._lock:
+            if time.monotonic() - self._looked < _LOOK_SECONDS:
+                return self._connection is not None
+            self._looked = time.monotonic()
+            try:
+                self._look()
+            except (OperationalError, PoolTimeout):
+                self._let_go()
+            return self._connection is not None
+
+    def close(self) -> None:
+        """Let another lead."""
+        with self._lock:
+            self._let_go()
+
+    def _look(self) -> None:
+        if self._connection is not None:
+            self._connection.exec_driver_sql("SELECT 1")
+            return
+        connection = self._store.engine.connect().execution_options(isolation_level="AUTOCOMMIT", read_only=True)
+        if connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_LEADER})").scalar():
+            self._connection = connection
+        else:
+            connection.close()
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None

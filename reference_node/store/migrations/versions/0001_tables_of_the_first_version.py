@@ -182,13 +182,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("node_id"),
     )
     op.create_table(
-        "leases",
-        sa.Column("name", sa.String(length=64), nullable=False),
-        sa.Column("holder", sa.String(length=64), nullable=False),
-        sa.Column("until", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("name"),
-    )
-    op.create_table(
         "lockouts",
         sa.Column("source", sa.String(length=128), nullable=False),
         sa.Column("remote", sa.String(length=64), nullable=False),

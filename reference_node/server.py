@@ -32,8 +32,8 @@ from reference_node.errors import ConfigError
 from reference_node.faults import Faults
 from reference_node.interfaces.channel_grpc import GrpcServer
 from reference_node.node import Node
-from reference_node.transport.tls import TlsAdapter
 from reference_node.sockets import Server
+from reference_node.transport.tls import TlsAdapter
 
 _PUMP_SECONDS = 1.0
 _REQUEST_LIMIT = 72 * 1024 * 1024  # operations have lower limits of their own, which they answer with an envelope

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import requests
 from cheroot.errors import FatalSSLAlert
-from cheroot.makefile import StreamReader, StreamWriter
+from cheroot.makefile import StreamWriter
 from cheroot.ssl import Adapter
 from OpenSSL import SSL
 from urllib3.contrib.pyopenssl import WrappedSocket
@@ -24,6 +24,7 @@ from urllib3.util import wait_for_read, wait_for_write
 from reference_node.errors import ConfigError
 from reference_node.security.errors import SecurityFailure
 from reference_node.security.tls import ENVIRON, SecureChannel
+from reference_node.sockets import Reader
 
 _RECORD: Final = 16 * 1024
 
@@ -69,9 +70,9 @@ class TlsAdapter(Adapter):
         """Return what every request of a connection finds in its environment."""
         return {"wsgi.url_scheme": "https", "HTTPS": "on"}
 
-    def makefile(self, sock: ServedSocket, mode: str = "r", bufsize: int = -1) -> StreamReader | StreamWriter:
+    def makefile(self, sock: ServedSocket, mode: str = "r", bufsize: int = -1) -> Reader | StreamWriter:
         """Return a reader or a writer."""
-        return _Reader(sock, mode, bufsize) if "r" in mode else StreamWriter(sock, mode, bufsize)
+        return _Reader(sock) if "r" in mode else StreamWriter(sock, mode, bufsize)
 
 
 class ServedSocket(WrappedSocket):
@@ -125,17 +126,16 @@ class ServedSocket(WrappedSocket):
         self._shaken = True
 
 
-class _Reader(StreamReader):
+class _Reader(Reader):
     """A reader that also knows of bytes which wait in the TLS library."""
 
-    def __init__(self, sock: ServedSocket, mode: str, bufsize: int) -> None:
-        super().__init__(sock, mode, bufsize)
+    def __init__(self, sock: ServedSocket) -> None:
+        super().__init__(sock)  # type: ignore[arg-type]
         self._connection = sock.connection
 
     def has_data(self) -> bool:
         """Tell whether a next request has begun."""
-        buffered: bool = super().has_data()  # type: ignore[no-untyped-call]
-        return buffered or self._connection.pending() > 0
+        return super().has_data() or self._connection.pending() > 0
 
 
 class ClientContext:

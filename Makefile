@@ -3,11 +3,12 @@
 VENV   := .venv
 BIN    := $(VENV)/bin
 PYTHON ?= python3
-STAMP  := $(VENV)/.installed
+PLAIN  := $(VENV)/.installed
+STAMP  := $(VENV)/.installed-for-tests
 
 .PHONY: certify test lint bench load trace proto clean
 
-certify: $(STAMP)
+certify: $(PLAIN)
 	$(BIN)/hutong certify --demo --out reports/latest
 
 test: lint $(STAMP)
@@ -31,10 +32,14 @@ trace: $(STAMP)
 proto: $(STAMP)
 	$(BIN)/python -m reference_node.proto.generate
 
-$(STAMP): pyproject.toml
+$(PLAIN): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "On Debian: apt-get install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(STAMP): pyproject.toml | $(PLAIN)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,spu]'
 	@touch $@
 
 clean:

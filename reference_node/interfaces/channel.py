@@ -160,7 +160,7 @@ def _node_manner(request: Request) -> Manner:
 
 
 def _push(node: Node, request: Request, manner: Manner) -> flask.Response:
-    session = calls.component_session(node, request.headers)
+    session = calls.component_session(node, request.headers, manner)
     # the black box form's callers wait 20 s for an answer, and try again only if they get one
     patience = calls.BLACKBOX_SECONDS if manner == Manner.BLACKBOX else calls.PUSH_SECONDS
     timeout = calls.seconds(request.query.get("timeout"), patience)
@@ -191,7 +191,7 @@ def _pushed(node: Node, request: Request, manner: Manner) -> tuple[str, Payload]
 
 
 def _pop(node: Node, request: Request, manner: Manner) -> flask.Response:
-    session = calls.component_session(node, request.headers)
+    session = calls.component_session(node, request.headers, manner)
     topic, timeout = _timed(request, manner, PopInbound)
     ticket = calls.ticket(request.headers)
     payload = node.sessions.pop(session, topic, calls.seconds(timeout, calls.POP_SECONDS), ticket)
@@ -208,7 +208,7 @@ def _pop(node: Node, request: Request, manner: Manner) -> flask.Response:
 
 
 def _peek(node: Node, request: Request, manner: Manner) -> flask.Response:
-    session = calls.component_session(node, request.headers)
+    session = calls.component_session(node, request.headers, manner)
     topic, _ = _timed(request, manner, PeekInbound)
     payload = session.mailbox.peek(topic)
     if payload is None:
@@ -217,7 +217,7 @@ def _peek(node: Node, request: Request, manner: Manner) -> flask.Response:
 
 
 def _release(node: Node, request: Request, manner: Manner) -> flask.Response:
-    session = calls.component_session(node, request.headers)
+    session = calls.component_session(node, request.headers, manner)
     topic, _ = _timed(request, manner, ReleaseInbound)
     session.mailbox.release(topic or None)
     return bodies.outcome(manner, OK, calls.DONE, {}, to_node=False)

@@ -20,6 +20,7 @@ from reference_node.transport.sessions import Session, Ticket
 BODY_LIMIT: Final = 64 * 1024 * 1024
 POP_SECONDS: Final = 120.0
 PUSH_SECONDS: Final = 30.0
+BLACKBOX_SECONDS: Final = 5.0
 LONGEST_SECONDS: Final = 600.0
 DONE: Final = "成功"
 EMPTY: Final = "没有消息"
@@ -34,6 +35,7 @@ _PARTNER_HEADERS: Final = (
     stamps.TARGET,
 )
 _COMPONENT_HEADERS: Final = (stamps.TRACE, stamps.TOKEN, stamps.SESSION, stamps.TARGET)
+_PROVIDER_SHOWN: Final = 32
 _HOLDER: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _SECONDS: Final = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?")
 
@@ -56,10 +58,13 @@ def check_headers(headers: Mapping[str, str], names: tuple[str, ...]) -> None:
         raise Refusal("HEADER_MISSING", pointer=stamps.PROVIDER)
 
 
-def component_session(node: Node, headers: Mapping[str, str]) -> Session:
-    """Admit a component of this node by its session's token."""
+def component_session(node: Node, headers: Mapping[str, str], form: str = "GRPC") -> Session:
+    """Admit a component of this node by its session's token; note in which form it calls."""
     check_headers(headers, _COMPONENT_HEADERS)
-    return node.sessions.of_component(headers[stamps.SESSION], headers[stamps.TOKEN])
+    session = node.sessions.of_component(headers[stamps.SESSION], headers[stamps.TOKEN])
+    provider = headers.get(stamps.PROVIDER) or headers[stamps.PROVIDER_MISSPELT]
+    node.sessions.spoke(session, f"{form} {provider[:_PROVIDER_SHOWN]}")
+    return session
 
 
 def partner_session(node: Node, incoming: Incoming) -> Session:

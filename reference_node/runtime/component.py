@@ -1,8 +1,9 @@
 """What happens in the process of a component, from the fork to the exit status.
 
-Guarantees: it leads a process group of its own and dies with the server; its memory is bounded; nothing of the node's
-is open in it; a built-in component leaves `result.json` and an exit status, whatever it raises; what it raises is told
-by name and, for failures that are worded for it, by message, never with the data at hand.
+Guarantees: it leads a process group of its own and dies with the server; its memory is bounded, a built-in component's
+address space here, a command's resident memory by the server; nothing of the node's is open in it; a built-in component
+leaves `result.json` and an exit status, whatever it raises; what it raises is told by name and, for failures that are
+worded for it, by message, never with the data at hand.
 """
 
 from __future__ import annotations
@@ -68,10 +69,9 @@ def _settle_in(wanted: Wanted, output: int) -> None:
     folder = Path(wanted["folder"])
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chdir(folder)
-    if wanted["memory_mib"] is not None:
+    if wanted["memory_mib"] is not None and wanted["command"] is None:
         # what the server has loaded is shared with all components and not theirs
-        shared = 0 if wanted["command"] is not None else _mapped()
-        bound = shared + wanted["memory_mib"] * _MIB
+        bound = _mapped() + wanted["memory_mib"] * _MIB
         resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

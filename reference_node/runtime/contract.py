@@ -28,7 +28,8 @@ class Work:
     """One attempt with everything that the component is told.
 
     `parties` are the nodes of those that take part, by name in the order of their ranks; `inputs` and `outputs` are
-    files by the component's ports; `memory_mib` bounds the address space, None does not.
+    files by the component's ports; `memory_mib` bounds the address space of a built-in component, and the resident
+    memory of a command with all that it has started: engines reserve far more than they use. None does not.
     """
 
     key: Key

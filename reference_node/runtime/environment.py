@@ -7,7 +7,7 @@ runtime.component.output.<port>         the same for an output, which the compon
 config.node_id.<role>.<index>           the nodes that take part
 config.inst_id.<role>.<index>           their institutions
 config.self_role                        which of them this is: guest.0
-config.task_id, config.session_id, config.trace_id, config.token
+config.job_id, config.task_id, config.session_id, config.trace_id, config.token
 system.transport                        host:port of the own node's data plane
 system.storage                          file:/// : inputs and outputs are files
 system.callback                         where a component may report to, with config.token as bearer
@@ -39,6 +39,7 @@ def variables(work: Work) -> dict[str, str]:
     found |= {f"config.inst_id.{party}": work.institutions[node_id] for party, node_id in work.parties.items()}
     return found | {
         "config.self_role": work.me,
+        "config.job_id": work.job_id,
         "config.task_id": work.key.task_id,
         "config.session_id": work.session_id,
         "config.trace_id": work.trace_id,

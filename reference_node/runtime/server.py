@@ -6,7 +6,8 @@ It is told by lines of JSON on one socket, and answers on it:
     {"stop": id}       kills its process group   {"exit": id, "code": 0} or {"exit": id, "signal": 9}
 
 Guarantees: one thread, so that a fork copies nothing half way; what components write goes into their logs, line by line
-and up to a bound; when the node is gone, seen by the end of the socket, every component is killed.
+and up to a bound; a command that takes more memory than it may, with all that it has started, is killed within a
+fraction of a second; when the node is gone, seen by the end of the socket, every component is killed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import contextlib
 import gc
 import json
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -30,6 +32,8 @@ from reference_node.runtime.logs import append
 _LOG_LIMIT: Final = 64 * 1024 * 1024
 _LINE_LIMIT: Final = 16 * 1024
 _PIECE: Final = 64 * 1024
+_WEIGHED_EVERY: Final = 0.1
+_MIB: Final = 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -40,6 +44,8 @@ class Child:
     pid: int
     log: Path
     output: int
+    memory: int | None = None
+    exceeded: bool = False
     pending: bytearray = field(default_factory=bytearray)
     written: int = 0
 
@@ -52,6 +58,7 @@ class ForkServer:
         self._selector = selectors.DefaultSelector()
         self._children: dict[int, Child] = {}
         self._pending = bytearray()
+        self._weigh_at = 0.0
         self._wake_out, wake_in = os.pipe()
         os.set_blocking(wake_in, False)
         signal.set_wakeup_fd(wake_in, warn_on_full_buffer=False)
@@ -72,7 +79,8 @@ class ForkServer:
                 _kill(child.pid)
 
     def _once(self) -> bool:
-        for key, _ in self._selector.select():
+        bounded = any(child.memory is not None for child in self._children.values())
+        for key, _ in self._selector.select(_WEIGHED_EVERY if bounded else None):
             if key.data == "control":
                 if not self._read():
                     return False
@@ -81,7 +89,18 @@ class ForkServer:
                 self._reap()
             else:
                 self._take_output(key.data)
+        if bounded and time.monotonic() >= self._weigh_at:
+            self._weigh()
+            self._weigh_at = time.monotonic() + _WEIGHED_EVERY
         return True
+
+    def _weigh(self) -> None:
+        """Kill the commands whose processes together hold more memory than they may."""
+        held = resident()
+        for child in self._children.values():
+            if child.memory is not None and held.get(child.pid, 0) > child.memory:
+                child.exceeded = True
+                _kill(child.pid)
 
     def _read(self) -> bool:
         try:
@@ -110,7 +129,8 @@ class ForkServer:
             component.become(wanted, writable)
         os.close(writable)
         os.set_blocking(readable, False)
-        child = Child(wanted["id"], pid, Path(wanted["log"]), readable)
+        memory = wanted["memory_mib"] if wanted["command"] is not None else None
+        child = Child(wanted["id"], pid, Path(wanted["log"]), readable, None if memory is None else memory * _MIB)
         self._children[pid] = child
         self._selector.register(readable, selectors.EVENT_READ, child)
         self._say({"started": child.name, "pid": pid})
@@ -157,7 +177,7 @@ class ForkServer:
             while self._take_output(child) and _readable(child.output):
                 pass
             self._close(child)
-            code = os.waitstatus_to_exitcode(status)
+            code = component.NO_MEMORY if child.exceeded else os.waitstatus_to_exitcode(status)
             self._say({"exit": child.name, **({"code": code} if code >= 0 else {"signal": -code})})
 
     def _close(self, child: Child) -> None:
@@ -168,6 +188,17 @@ class ForkServer:
     def _say(self, what: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
             self._control.sendall(json.dumps(what).encode() + b"\n")
+
+
+def resident() -> dict[int, int]:
+    """Return the bytes of memory that the processes of each session hold, by the session's leader."""
+    page, held = resource.getpagesize(), dict[int, int]()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = path.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+            leader, pages = int(fields[3]), int(fields[21])
+            held[leader] = held.get(leader, 0) + pages * page
+    return held
 
 
 def _readable(handle: int) -> bool:

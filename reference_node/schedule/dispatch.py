@@ -14,7 +14,7 @@ from reference_node.domain.job import JobStatus
 from reference_node.domain.task import Cause, Standing, TaskStatus
 from reference_node.node import Node
 from reference_node.runtime.contract import Exit, Key, LaunchFailed, Work
-from reference_node.schedule import local, material, outputs, progress
+from reference_node.schedule import local, material, outputs, progress, sessions
 from reference_node.store.jobs import JobRow, PartRow, TaskRow, find_job, find_task, gather
 
 
@@ -45,7 +45,8 @@ def _launch_next(node: Node) -> bool:
         except LaunchFailed as failure:
             _fail(node, session, part, str(failure))
             return True
-        open_session(node, job)
+        sessions.open_job(node, job)
+        sessions.open_task(node, session, job, task, part.attempt)
     try:
         node.runner.start(work)
         _note(node, work, "INFO", f"{work.me} started, attempt {work.key.attempt}")
@@ -55,19 +56,6 @@ def _launch_next(node: Node) -> bool:
             if found is not None:
                 _fail(node, session, found, str(failure))
     return True
-
-
-def open_session(node: Node, job: JobRow) -> None:
-    """Open the session of a job on the data plane, so that components reach each other; again is no error."""
-    parties = {item.name: item.node_id for item in plan.parties(job.config)}
-    addresses = {
-        item.node_id: address
-        for item in plan.parties(job.config)
-        if (address := plan.merged(job.config["job_params"], item.role, item.index).get("address"))
-    }
-    node.sessions.open(
-        material.session_id(job), job.session_token, parties, addresses, component_token=job.component_token
-    )
 
 
 def reap(node: Node) -> bool:
@@ -89,6 +77,9 @@ def _ended(node: Node, session: Session, item: Exit, read: outputs.Digests) -> N
     node.journal.write(
         part.task_id, "INFO" if item.cause is None else "ERROR", f"{part.party.name} {words}", node.now()
     )
+    for form, count in node.sessions.spoken(material.task_session_id(part.task_id, part.attempt)).items():
+        said = f"{part.party.name} called the data plane {count} x {form}"
+        node.journal.write(part.task_id, "INFO", said, node.now())
     if local.move(session, part, Standing(status, part.attempt, item.cause), item.detail, item.files):
         if status is TaskStatus.SUCCESS:
             _put_out(node, session, part, item, read)

@@ -17,7 +17,7 @@ from reference_node.domain.job import JobStatus, end
 from reference_node.domain.task import Cause, Standing, TaskStatus
 from reference_node.node import Node
 from reference_node.runtime.contract import Key
-from reference_node.schedule import material
+from reference_node.schedule import material, sessions
 from reference_node.schedule.common import contract_with, defect, schedules
 from reference_node.store.jobs import JobRow, PartRow, TaskRow, current_tasks, gather, open_tasks, parts_of
 
@@ -43,7 +43,9 @@ def begin(node: Node, session: Session, job: JobRow, task: TaskRow) -> None:
             continue
         idle = described is not None and part.role not in described.get("roleList", (part.role,))
         part.take(Standing(TaskStatus.SUCCESS if idle else TaskStatus.READY, part.attempt))
-        if idle:
+        if not idle:  # before it runs: other parties may be faster
+            sessions.open_task(node, session, job, task, part.attempt)
+        else:
             report(node, session, job, task, part)
     gather(session, task, node.now())
 

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from reference_node.domain import plan
 from reference_node.node import Node
+from reference_node.runtime.catalogue import remedy
 from reference_node.runtime.contract import Key, LaunchFailed, Work
 from reference_node.store.contracts import ContractRow, OwnNodeRow
 from reference_node.store.jobs import JobRow, PartRow, TaskRow, current_tasks, parts_of
@@ -72,14 +73,17 @@ def work(node: Node, session: Session, job: JobRow, task: TaskRow, part: PartRow
     described = description(node, session, wanted)
     row = component_row(session, wanted)
     if described is None:
-        raise LaunchFailed(f"this node has no component {wanted['componentName']} {wanted['version']}")
+        missing = f"this node has no component {wanted['componentName']} {wanted['version']}"
+        brought_by = remedy(wanted["provider"])
+        raise LaunchFailed(missing if brought_by is None else f"{missing}; {brought_by}")
     if row is not None and row.info == described and row.address_type != "COMMAND":
         raise LaunchFailed(f"components with an address of type {row.address_type} are not run here")
+    own_session = command(node, session, wanted) is not None
     party = part.party
     given, datasets = parameters(job, task, party, task.task_name)
     taking_part = [item for item in plan.parties(job.config) if item.role in described.get("roleList", (item.role,))]
     inputs = dict(_inputs(node, session, job, part, wanted, described, datasets))
-    folder = node.work_folder / task.task_id / f"{party.name}.{part.attempt}"
+    folder = _folder(node, part)
     return Work(
         key=Key(task.task_id, part.role, part.attempt),
         job_id=job.job_id,
@@ -87,13 +91,13 @@ def work(node: Node, session: Session, job: JobRow, task: TaskRow, part: PartRow
         me=party.name,
         component=wanted,
         description=described,
-        command=None if row is None or node.catalogue.get((row.code, row.version)) else row.address,
+        command=command(node, session, wanted),
         parameters=given,
         inputs=inputs,
-        outputs={port["name"]: folder / (port["name"] + _suffix(port, inputs)) for port in described["outputData"]},
+        outputs=_outputs(folder, described, inputs),
         parties={item.name: item.node_id for item in taking_part},
         institutions=_institutions(node, session, [item.node_id for item in taking_part]),
-        session_id=session_id(job),
+        session_id=task_session_id(task.task_id, part.attempt) if own_session else session_id(job),
         token=job.component_token,
         trace_id=secrets.token_hex(16),
         folder=folder,
@@ -106,6 +110,35 @@ def work(node: Node, session: Session, job: JobRow, task: TaskRow, part: PartRow
 def session_id(job: JobRow) -> str:
     """Return the id of a job's session on the data plane."""
     return f"session_{job.job_id}"
+
+
+def task_session_id(task_id: str, attempt: int) -> str:
+    """Return the id of the session that one attempt of a command has: named after the task, as SecretFlow does."""
+    return f"session_{task_id}" if attempt == 1 else f"session_{task_id}.{attempt}"
+
+
+def command(node: Node, session: Session, part: Described) -> str | None:
+    """Return what a component is run by, None where the node runs it itself."""
+    builtin = node.catalogue.get((part["componentName"], part["version"]))
+    if builtin is not None:
+        return builtin.command
+    row = component_row(session, part)
+    return None if row is None else row.address
+
+
+def made(node: Node, session: Session, job: JobRow, task: TaskRow, part: PartRow) -> dict[str, str]:
+    """Return the files that a part has put out so far, by port."""
+    wanted = plan.component(job.dag, task.task_name)
+    described = description(node, session, wanted)
+    if described is None:
+        return {}
+    _, datasets = parameters(job, task, part.party, task.task_name)
+    try:
+        inputs = dict(_inputs(node, session, job, part, wanted, described, datasets))
+    except LaunchFailed:  # a dataset has gone meanwhile
+        return {}
+    outputs = _outputs(_folder(node, part), described, inputs)
+    return {name: str(path) for name, path in outputs.items() if path.exists()}
 
 
 def dataset_path(node: Node, row: DatasetRow) -> Path | None:
@@ -152,6 +185,14 @@ def _made(session: Session, task: TaskRow | None, part: PartRow, output: str) ->
         if row.role == part.role:
             return row.files.get(output)
     return None
+
+
+def _folder(node: Node, part: PartRow) -> Path:
+    return node.work_folder / part.task_id / f"{part.party.name}.{part.attempt}"
+
+
+def _outputs(folder: Path, described: Described, inputs: Mapping[str, Path]) -> dict[str, Path]:
+    return {port["name"]: folder / (port["name"] + _suffix(port, inputs)) for port in described["outputData"]}
 
 
 def _suffix(port: Described, inputs: Mapping[str, Path]) -> str:

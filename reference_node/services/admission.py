@@ -17,6 +17,7 @@ from reference_node.domain import Role, dag, params, plan
 from reference_node.domain.approval import Kind
 from reference_node.errors import Refusal
 from reference_node.node import Node
+from reference_node.runtime.catalogue import remedy
 from reference_node.schedule import material
 from reference_node.schedule.common import defect
 from reference_node.services.approvals import Body
@@ -76,7 +77,9 @@ def check_parts(node: Node, session: Session, job: JobRow, parties: tuple[plan.P
         if described is None:
             if defect(node, "job-of-unknown-component-taken"):
                 continue
-            raise Refusal("RESOURCE_NOT_FOUND", pointer=f"/dag/components/{index}/componentName")
+            place, brought_by = f"/dag/components/{index}/componentName", remedy(part["provider"])
+            hint = {} if brought_by is None else {"hint": brought_by}
+            raise Refusal("RESOURCE_NOT_FOUND", pointer=place, **hint)
         if len(part["input"]) != len(described["inputData"]):
             raise Refusal("DAG_INVALID", pointer=f"/dag/components/{index}/input")
         for party in parties:

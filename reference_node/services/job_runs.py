@@ -15,7 +15,7 @@ from reference_node.domain.job import JobStatus, reject, rerun, start
 from reference_node.domain.task import Cause
 from reference_node.errors import Refusal
 from reference_node.node import Node
-from reference_node.schedule import dispatch, local, progress
+from reference_node.schedule import local, progress, sessions
 from reference_node.schedule.common import cause_of, contract_needed, defect, schedules
 from reference_node.security.guards import Caller
 from reference_node.services import admission, jobs
@@ -64,7 +64,7 @@ def receive_start(node: Node, session: Session, caller: Caller, body: Body) -> N
         job.take(course)
         job.targets, job.epoch = body.get("task_names", _all(job)), course.run
         progress.clock_run(node, job)
-        dispatch.open_session(node, job)
+        sessions.open_job(node, job)
     session.commit()
     node.driver.kick(node)
 

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 from reference_node.domain.task import Cause, Standing, TaskStatus
 from reference_node.errors import Refusal
 from reference_node.node import Node
-from reference_node.schedule import dispatch, local, progress
+from reference_node.schedule import dispatch, local, material, progress
 from reference_node.schedule.common import cause_of, defect
 from reference_node.security.guards import Caller
-from reference_node.services import tasks
+from reference_node.services import jobs, tasks
 from reference_node.services.approvals import Body
 from reference_node.store.jobs import (
     find_job,
@@ -63,7 +63,10 @@ def receive_own_callback(node: Node, session: Session, body: Body) -> None:
         part.take(news)
         task.status = status.value
         return
-    if local.move(session, part, news):
+    files = None
+    if status is TaskStatus.SUCCESS:  # what follows may begin at once, before the process has ended
+        files = material.made(node, session, jobs.of_node(node, session, task.job_id), task, part)
+    if local.move(session, part, news, files=files):
         dispatch.changed(node, session, part)
     session.commit()
     node.driver.kick(node)

@@ -18,7 +18,7 @@ from reference_node.domain.job import JobStatus, resume
 from reference_node.domain.task import Cause, Standing, TaskStatus
 from reference_node.errors import Refusal
 from reference_node.node import Node
-from reference_node.schedule import dispatch, local, orders, progress
+from reference_node.schedule import local, orders, progress, sessions
 from reference_node.schedule.common import defect, schedules
 from reference_node.security.guards import Caller
 from reference_node.services import admission, jobs, tasks
@@ -107,7 +107,7 @@ def _resume(node: Node, session: Session, job: JobRow, name: str, run: int | Non
             body = {"job_id": job.job_id, "run": job.run, "task_names": job.targets}
             orders.put(node, session, job, node_id, Step.START, body)
     if not schedules(node, job):
-        dispatch.open_session(node, job)
+        sessions.open_job(node, job)
 
 
 def _next_run(job: JobRow) -> int:

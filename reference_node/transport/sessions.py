@@ -26,6 +26,7 @@ from reference_node.transport.partner import Peer
 from reference_node.transport.relay import Outgoing, Relay, RelayFailed, Route
 from reference_node.transport.spool import Growing, Payload, Spool
 
+_FORMS = 16
 PeerFinder = Callable[[str], Peer]
 
 
@@ -59,6 +60,7 @@ class Session:
     passthrough: bool
     mailbox: Mailbox
     within: str | None = None
+    spoken: dict[str, int] = field(default_factory=dict)
     lanes: dict[str, Lane] = field(default_factory=dict)
     turns: dict[str, threading.Lock] = field(default_factory=dict)
     pushed: dict[str, int] = field(default_factory=dict)
@@ -263,6 +265,18 @@ class Sessions:
             return payload.share()
         finally:
             turn.release()
+
+    def spoke(self, session: Session, form: str) -> None:
+        """Count a call of a component in one form; of many forms the first are enough."""
+        with self._lock:
+            if form in session.spoken or len(session.spoken) < _FORMS:
+                session.spoken[form] = session.spoken.get(form, 0) + 1
+
+    def spoken(self, session_id: str) -> dict[str, int]:
+        """Return how often the components of a session have called in which form."""
+        with self._lock:
+            session = self._sessions.get(session_id)
+            return {} if session is None else dict(session.spoken)
 
     def flush(self, session_id: str, timeout: float) -> bool:
         """Wait until what a session owes has arrived; return whether it has."""

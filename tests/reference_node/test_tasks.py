@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -195,6 +196,24 @@ def test_a_component_may_call_back_itself(two: Two) -> None:
     settle(a, b)
     assert [node.tasks(job_id)["a"]["status"] for node in two] == ["SUCCESS", "SUCCESS"]
     assert a.own("ownTaskCallback", task_id=task_id, role="host", status="FAILED").error == "RESOURCE_NOT_FOUND"
+
+
+def test_what_follows_a_callback_finds_the_files_before_the_process_has_ended(two: Two) -> None:
+    """A component that has said that it is done has put its files where it was told to."""
+    a, b = two
+    job_id = started(a, b, CHAIN)
+    task_id = a.tasks(job_id)["a"]["task_id"]
+    for node, role in ((a, "guest"), (b, "host")):
+        (work,) = node.runner.running.values()
+        work.outputs["out"].parent.mkdir(parents=True)
+        work.outputs["out"].write_text("id\n")
+        node.own("ownTaskCallback", job_id=job_id, task_id=task_id, role=role, status="SUCCESS")
+    settle(a, b)
+    for node in two:
+        first, second = node.runner.running.values()
+        assert (first.task_name, second.task_name) == ("a", "b")
+        assert dict(second.inputs) == {"in": first.outputs["out"]}
+        shutil.rmtree(first.folder)
 
 
 def test_a_component_reports_with_the_token_of_its_job_only(two: Two) -> None:

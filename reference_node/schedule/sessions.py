@@ -1,0 +1,43 @@
+"""The sessions that jobs and tasks have on the data plane (6.2-c): opened when they begin, closed with the job.
+
+A job has one session. A component that comes as a command knows nothing of scopes within it: engines such as
+SecretFlow's name their topics after the parties only, so each attempt of its task has a session of its own, with the
+job's tokens. What an earlier task or attempt has left cannot reach it then.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from reference_node.domain import plan
+from reference_node.node import Node
+from reference_node.schedule import material
+from reference_node.store.jobs import JobRow, TaskRow
+
+
+def open_job(node: Node, job: JobRow) -> None:
+    """Open the session of a job, so that components reach each other; again is no error."""
+    _open(node, job, material.session_id(job), None)
+
+
+def open_task(node: Node, session: Session, job: JobRow, task: TaskRow, attempt: int) -> None:
+    """Open the session of one attempt where the component is a command; again is no error."""
+    if material.command(node, session, plan.component(job.dag, task.task_name)) is not None:
+        _open(node, job, material.task_session_id(task.task_id, attempt), material.session_id(job))
+
+
+def _open(node: Node, job: JobRow, session_id: str, within: str | None) -> None:
+    parties = plan.parties(job.config)
+    addresses = {
+        item.node_id: address
+        for item in parties
+        if (address := plan.merged(job.config["job_params"], item.role, item.index).get("address"))
+    }
+    node.sessions.open(
+        session_id,
+        job.session_token,
+        {item.name: item.node_id for item in parties},
+        addresses,
+        component_token=job.component_token,
+        within=within,
+    )

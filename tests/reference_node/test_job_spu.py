@@ -1,0 +1,129 @@
+"""SecretFlow's spu as a third party's component of real nodes, told all by the environment contract (5.3, 6.2)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from reference_node.algorithms.tables import Table
+from tests.reference_node.test_job_real import Served, agreed, eventually
+
+pytestmark = pytest.mark.slow
+
+GRID = {f"u{number:04d}": number * 0.25 for number in range(300)}
+PLANT = {f"u{number:04d}": 1000.5 - number for number in range(599, 199, -1)}
+BOTH = sorted(GRID.keys() & PLANT.keys())
+PRODUCTS = [GRID[item] * PLANT[item] for item in BOTH]
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[tuple[Served, Served]]:
+    """Two nodes under contract: a CSV file at one, a Parquet file at the other."""
+    a, b = Served(tmp_path, "node-a"), Served(tmp_path, "node-b")
+    contract = a.own("ownContractApply", address=b.address, node_id=b.name)["contract_id"]
+    b.own("ownContractConfirm", contract_id=contract, status="APPROVED")
+    (a.folder / "grid.csv").write_text("id,kwh\n" + "".join(f"{item},{kwh}\n" for item, kwh in GRID.items()))
+    pq.write_table(pa.table({"id": list(PLANT), "price": list(PLANT.values())}), b.folder / "plant.parquet")
+    for node, name in ((a, "grid.csv"), (b, "plant.parquet")):
+        source = {"type": "FILE", "location": name}
+        node.own("ownDatasetCreate", dataset_id="ds-table", name=name, source=source, visibility="PUBLIC")
+    yield a, b
+    for node in (a, b):
+        node.stop()
+
+
+def part(name: str, component: str, key: str, output: str) -> dict[str, Any]:
+    """Return a component of the DAG."""
+    return {
+        "name": name,
+        "componentName": component,
+        "version": "1.0.0",
+        "provider": "secretflow",
+        "input": [{"key": key, "type": "dataset"}],
+        "output": [{"key": output, "type": "dataset"}],
+    }
+
+
+DAG = {
+    "version": "1.0",
+    "components": [
+        part("psi_0", "spu-psi", "table", "joined"),
+        part("dot_0", "spu-product", "psi_0.joined", "result"),
+        part("each_0", "spu-product", "psi_0.joined", "result"),
+    ],
+}
+PARAMS = {
+    "common": {
+        "psi_0": {"id": "id", "protocol": "rr22", "order": "id", "input": {"table": "ds-table"}},
+        "dot_0": {"protocol": "cheetah"},
+        "each_0": {"protocol": "semi2k", "operation": "product", "result_parties": ["guest.0"]},
+    },
+    "guest": {"dot_0": {"column": "kwh"}, "each_0": {"column": "kwh"}},
+    "host": {"dot_0": {"column": "price"}, "each_0": {"column": "price"}},
+}
+
+
+def test_spu_runs_a_psi_and_secure_products_between_two_nodes(two: tuple[Served, Served]) -> None:
+    """Results equal the plaintext, in the black box form; who is no result party has none."""
+    a, b = two
+    config = {
+        "version": "1.0",
+        "initiator": {"role": "guest", "node_id": a.name},
+        "role": {"guest": [a.name], "host": [b.name], "arbiter": []},
+        "job_params": {"common": {"timeout": 300}},
+        "task_params": PARAMS,
+    }
+    job_id = a.own("ownJobCreate", flow_id=agreed(a, b, DAG), dag=DAG, config=config)["job_id"]
+    eventually(lambda: a.job(job_id)["job_status"] == "READY")
+    a.own("ownJobStart", job_id=job_id)
+    eventually(lambda: all(node.job(job_id)["job_status"] == "FINISHED" for node in two), within=240)
+    for node in two:
+        assert set(node.job(job_id)["status"].values()) == {"SUCCESS"}, node.job(job_id)
+        reports = {name: report(node, job_id, name) for name in ("psi_0", "dot_0", "each_0")}
+        assert (reports["psi_0"]["intersection"], reports["psi_0"]["rows_kept"]) == (len(BOTH), len(BOTH))
+        assert reports["dot_0"]["dot"] == pytest.approx(sum(PRODUCTS), abs=1e-4)
+        assert column(node, "joined", "id") == BOTH
+    assert column(a, "joined", "kwh") == [str(GRID[item]) for item in BOTH]
+    assert column(b, "joined", "price") == [PLANT[item] for item in BOTH]
+    each = [path for path in (a.folder / "tasks").rglob("result.csv") if len(path.read_text().splitlines()) > 2]
+    assert [float(row[0]) for row in rows(each[0], "product")] == pytest.approx(PRODUCTS, abs=1e-6)
+    assert len(list((b.folder / "tasks").rglob("result.csv"))) == 1
+    for node in two:  # a component that has called back may still be on its way out
+        eventually(lambda node=node: len(calls(node, job_id)) == 3)
+        assert all(count > 10 for count in calls(node, job_id))
+
+
+def report(node: Served, job_id: str, name: str) -> dict[str, Any]:
+    """Return what the component has reported at a node."""
+    tasks = {row["task_name"]: row for row in node.own("ownTaskList", job_id=job_id)["records"]}
+    found: dict[str, Any] = next(
+        row["output_content"] for row in tasks[name]["outputs"] if "engine" in row["output_content"]
+    )
+    return found
+
+
+def rows(path: Path, column: str) -> list[tuple[Any, ...]]:
+    """Return a column of a table."""
+    return [(value.as_py(),) for batch in Table(path).batches([column]) for value in batch.column(0)]
+
+
+def column(node: Served, port: str, name: str) -> list[Any]:
+    """Return a column of the one file that a node has put out at a port."""
+    (path,) = (found for found in (node.folder / "tasks").rglob(f"{port}.*"))
+    return [value for (value,) in rows(path, name)]
+
+
+def calls(node: Served, job_id: str) -> list[int]:
+    """Return how often each task's component has called the data plane as SecretFlow's black box."""
+    found = []
+    for task in node.own("ownTaskList", job_id=job_id)["records"]:
+        lines = node.own("ownTaskLog", task_id=task["task_id"], log_level="INFO", start=0)["lines"]
+        told = [re.search(r"called the data plane (\d+) x BLACKBOX SecretFlow", line["content"]) for line in lines]
+        found += [int(match[1]) for match in told if match]
+    return found

@@ -143,6 +143,8 @@ class Config:
     order_seconds: int = _key("job", 60, _number(1, 86_400), "patience_seconds")
     task_poll_seconds: int = _key("job", 5, _number(1, 86_400), "poll_seconds")
     task_slots: int = _key("job", 16, _number(1, 1024), "slots")
+    keep_days: int = _key("job", 30, _number(0, 36_500))
+    memory_most_mib: int = _key("job", 65_536, _number(1, 1_048_576), "memory_mib")
     session_linger_seconds: int = _key("job", 60, _number(0, 86_400))
     faults: tuple[str, ...] = _key("faults", (), _names, "active")
 

@@ -103,7 +103,7 @@ def work(node: Node, session: Session, job: JobRow, task: TaskRow, part: PartRow
         folder=folder,
         log=node.journal.path(task.task_id),
         address=node.component_address,
-        memory_mib=_memory(job, task, party),
+        memory_mib=_memory(node, job, task, party),
     )
 
 
@@ -168,13 +168,20 @@ def _inputs(
             made_by = ports(maker, description(node, session, maker), "output")
             found = _made(session, tasks.get(maker["name"]), part, made_by[output])
             if found is not None:
-                yield port, Path(found)
+                yield port, _kept(node, Path(found), key)
         elif datasets.get(key) is not None:
             row = session.scalar(select(DatasetRow).where(DatasetRow.dataset_id == datasets[key]))
             path = None if row is None else dataset_path(node, row)
             if path is None:
                 raise LaunchFailed(f"the dataset of input {key} is gone, or not a file")
             yield port, path
+
+
+def _kept(node: Node, path: Path, key: str) -> Path:
+    """Return a file that an earlier task has put out, if it has not been removed since."""
+    if node.work_folder in path.parents and not path.exists():
+        raise LaunchFailed(f"{key} is no longer kept here: its task has to run again")
+    return path
 
 
 def _made(session: Session, task: TaskRow | None, part: PartRow, output: str) -> str | None:
@@ -203,12 +210,13 @@ def _suffix(port: Described, inputs: Mapping[str, Path]) -> str:
     return next((suffix for suffix in known if suffix in allowed), allowed[0])
 
 
-def _memory(job: JobRow, task: TaskRow, party: plan.Party) -> int | None:
-    """Return the bound of the address space in MiB: the task's, else the job's."""
+def _memory(node: Node, job: JobRow, task: TaskRow, party: plan.Party) -> int:
+    """Return the bound of the address space in MiB: the task's, else the job's, and never above this node's."""
     found = (task.run_params or {}).get("memory_mib") or plan.merged(
         job.config["job_params"], party.role, party.index
     ).get("memory_mib")
-    return found if isinstance(found, int) and found > 0 else None
+    most = node.config.memory_most_mib
+    return min(found, most) if isinstance(found, int) and found > 0 else most
 
 
 def _institutions(node: Node, session: Session, nodes: list[str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from sqlalchemy.orm import Session
 
 from reference_node.node import Node
-from reference_node.schedule import driver
+from reference_node.schedule import driver, retention
 from reference_node.security import guards
 from reference_node.services import job_runs, own_approvals, own_contracts
 from reference_node.services.subjects import poll_approvals
@@ -46,6 +46,7 @@ CHORES: tuple[Callable[[Node], None], ...] = (
     guards.prune,
     relay,
     drive_jobs,
+    retention.sweep,
 )
 
 CONTRACT_ENDED: tuple[Callable[[Node, Session, ContractRow], None], ...] = (

@@ -20,7 +20,7 @@ from reference_node.runtime import catalogue
 from reference_node.runtime.environment import variables
 from reference_node.runtime.launcher import Launcher
 from reference_node.schedule import material
-from tests.reference_node.jobbing import CATALOGUE
+from tests.reference_node.jobbing import CATALOGUE, agree_flow, allied, config, dag, part, workers
 from tests.reference_node.test_runtime import run, work
 from tests.reference_node.transport.conftest import PARTIES, TOKEN, served
 
@@ -159,6 +159,20 @@ def test_components_whose_engine_is_not_installed_are_absent(monkeypatch: pytest
     assert set(commands) == {"spu-psi", "spu-product"}
     assert commands["spu-psi"] == f"{sys.executable} -m reference_node.engines.spu_psi"
     assert all(json.dumps(row.description) for row in found.values())
+
+
+def test_a_job_of_components_that_are_not_installed_is_refused_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The pointer names the place, the hint the command that brings the engine."""
+    monkeypatch.setattr(catalogue, "_installed", lambda _engine: False)
+    with workers("node-a", "node-b") as (a, b):
+        allied(a, b)
+        described = dag({**part("a", "spu-psi"), "provider": "secretflow"})
+        flow_id = agree_flow(a, b, dag=described)
+        reply = a.own("ownJobCreate", flow_id=flow_id, dag=described, config=config(a, b))
+    assert (reply.error, reply.data["pointer"]) == ("RESOURCE_NOT_FOUND", "/dag/components/0/componentName")
+    assert reply.data["hint"] == "pip install 'hutong[spu]'"
 
 
 def test_a_session_within_another_ends_with_it(tmp_path: Path) -> None:

@@ -85,9 +85,9 @@ def test_spu_runs_a_psi_and_secure_products_between_two_nodes(two: tuple[Served,
     eventually(lambda: all(node.job(job_id)["job_status"] == "FINISHED" for node in two), within=240)
     for node in two:
         assert set(node.job(job_id)["status"].values()) == {"SUCCESS"}, node.job(job_id)
-        reports = {name: report(node, job_id, name) for name in ("psi_0", "dot_0", "each_0")}
-        assert (reports["psi_0"]["intersection"], reports["psi_0"]["rows_kept"]) == (len(BOTH), len(BOTH))
-        assert reports["dot_0"]["dot"] == pytest.approx(sum(PRODUCTS), abs=1e-4)
+        (psi,), (dot,) = reports(node, job_id, "psi_0"), reports(node, job_id, "dot_0")
+        assert (psi["intersection"], psi["rows_kept"]) == (len(BOTH), len(BOTH))
+        assert dot["dot"] == pytest.approx(sum(PRODUCTS), abs=1e-4)
         assert column(node, "joined", "id") == BOTH
     assert column(a, "joined", "kwh") == [str(GRID[item]) for item in BOTH]
     assert column(b, "joined", "price") == [PLANT[item] for item in BOTH]
@@ -97,15 +97,28 @@ def test_spu_runs_a_psi_and_secure_products_between_two_nodes(two: tuple[Served,
     for node in two:  # a component that has called back may still be on its way out
         eventually(lambda node=node: len(calls(node, job_id)) == 3)
         assert all(count > 10 for count in calls(node, job_id))
+    for protocol in ("kkrt", "ecdh"):  # each attempt has a session of its own
+        task_id = task_of(a, job_id, "psi_0")["task_id"]
+        a.own("ownTaskRerun", job_id=job_id, task_id=task_id, task_params={"common": {"psi_0": {"protocol": protocol}}})
+        for node in two:
+            found = eventually(
+                lambda node=node, wanted=protocol: next(
+                    (row for row in reports(node, job_id, "psi_0") if row["protocol"] == wanted), None
+                ),
+                within=240,
+            )
+            assert (found["items"], found["intersection"]) == (len(GRID if node is a else PLANT), len(BOTH))
 
 
-def report(node: Served, job_id: str, name: str) -> dict[str, Any]:
-    """Return what the component has reported at a node."""
-    tasks = {row["task_name"]: row for row in node.own("ownTaskList", job_id=job_id)["records"]}
-    found: dict[str, Any] = next(
-        row["output_content"] for row in tasks[name]["outputs"] if "engine" in row["output_content"]
-    )
-    return found
+def task_of(node: Served, job_id: str, name: str) -> dict[str, Any]:
+    """Return a task as a node shows it."""
+    return {row["task_name"]: row for row in node.own("ownTaskList", job_id=job_id)["records"]}[name]
+
+
+def reports(node: Served, job_id: str, name: str) -> list[dict[str, Any]]:
+    """Return what a component has reported at a node."""
+    outputs = task_of(node, job_id, name).get("outputs", [])
+    return [row["output_content"] for row in outputs if "engine" in row["output_content"]]
 
 
 def rows(path: Path, column: str) -> list[tuple[Any, ...]]:

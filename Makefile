@@ -1,4 +1,5 @@
 # make certify   build the environment, certify the reference node, leave reports/latest/index.html
+# make bench     print how fast things are: requests, messages, starts of components, signatures, the intersection
 # make test      build the environment and run everything that CI runs
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -22,6 +23,10 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m loadtests.bench
+	$(BIN)/python -m loadtests.bench_transport
+	$(BIN)/python -m loadtests.bench_runtime
+	$(BIN)/python -m loadtests.bench_sm2
+	$(BIN)/python -m loadtests.bench_psi --items 10000
 
 load: $(STAMP)
 	$(BIN)/python -m loadtests.smoke --demo

@@ -4,9 +4,9 @@ Guarantees, whichever engine is underneath: a signature is raw `r || s`, 32 byte
 `1234567812345678`; `r` and `s` lie in [1, n-1]; a public point is 64 bytes `x || y` and lies on the curve; nonces and
 private keys come from the operating system.
 
-`TableSm2` is the harness's own arithmetic, which signs in 0.2 ms. `PlainSm2` is the pure Python gmssl with
-its defects mended: it strips leading 0 and 4 digits of public keys, draws nonces from `random`, fixes the user id,
-checks neither range nor curve, may sign nothing, and fails with a TypeError where a sum of points is infinity.
+`TableSm2` is the harness's own arithmetic, quick at signing (`loadtests/bench_sm2.py`). `PlainSm2` is the pure Python
+gmssl with its defects mended: it strips leading 0 and 4 digits of public keys, draws nonces from `random`, fixes the
+user id, checks neither range nor curve, may sign nothing, and fails with a TypeError where a sum of points is infinity.
 
 >>> point, private = engine().generate()
 >>> signature = engine().sign(private, point, b"message")

@@ -1,9 +1,9 @@
 """Points of the SM2 curve (GB/T 32918.1), the base point by a table: quick enough to sign for hundreds of runs.
 
 A run of the kill matrix signs a hundred thousand requests; gmssl-pyx needs milliseconds for each because it multiplies
-the base point bit by bit. The table holds j * 2^(8i) * G for every byte j at every place i, so that k * G is one
-addition for each byte of k: a tenth of the time or less. Not constant in time: the keys are the harness's own and live
-as long as a run.
+the base point bit by bit (`loadtests/bench_sm2.py`). The table holds j * 2^(8i) * G for every byte j at every place i,
+so that k * G is one addition for each byte of k. Not constant in time: the keys are the harness's own and live as long
+as a run.
 
 >>> multiple(1) == (GX, GY)
 True

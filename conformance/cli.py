@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from conformance.commands import certify, job, node, pki, recorded, selftest
+from conformance.commands import certify, job, node, pki, recorded, restore, selftest
 from conformance.harness.verdict import ExitCode
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Certify privacy computing nodes for interoperability · 隐私计算互联互通认证。",
 )
-for _command in (certify.certify, recorded.rejudge, recorded.report, certify.doctor, node.node, selftest.trace):
+for _command in (certify.certify, recorded.rejudge, recorded.report, certify.doctor, selftest.trace):
     app.command()(_command)
 
 _selftest = typer.Typer(no_args_is_help=True, help="Prove that the suite finds defects · 证明检查真的能失败。")
@@ -33,6 +33,10 @@ _job.command()(job.run)
 _job.command()(job.example)
 app.add_typer(_job, name="job")
 app.add_typer(pki.pki, name="pki")
+
+_node = typer.Typer(invoke_without_command=True, callback=node.node)
+_node.command()(restore.restore)
+app.add_typer(_node, name="node")
 
 
 def main() -> None:

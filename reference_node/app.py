@@ -28,10 +28,11 @@ from reference_node.runtime.logs import Journal
 from reference_node.schedule.driver import JobDriver
 from reference_node.security.errors import SecurityFailure
 from reference_node.security.tls import channel_of, trust_of
-from reference_node.security.vault import CipherName, Vault, load_kek, read_kek
+from reference_node.security.vault import KEYRING_FILE, CipherName, Vault, load_kek, read_kek
 from reference_node.services import CHORES, CONTRACT_ENDED
 from reference_node.store import Store
-from reference_node.store.base import MEMORY
+from reference_node.store.backup import Backup
+from reference_node.store.base import DATABASE, MEMORY, RESTORE
 from reference_node.store.contracts import OwnNodeRow
 from reference_node.store.shared import Leadership, TableKeyring, TableSecrets
 from reference_node.transport.outbound import HttpOutbound, Outbound
@@ -88,6 +89,7 @@ def create_app(
         driver=JobDriver(),
         vault=vault,
         leadership=Leadership(store),
+        backup=_backup(config, vault),
         trust=trust,
         tls=tls,
         listening=f"{'http' if tls is None else 'https'}://{config.hosts[0]}:{config.port}",
@@ -110,7 +112,9 @@ def _opened(config: Config) -> tuple[Store, Vault]:
     """Open the database and the vault, which belong together."""
     if config.data is not None:
         config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    url = MEMORY if config.data is None else f"sqlite:///{config.data / 'node.db'}"
+        if config.database is None and not (config.data / DATABASE).exists() and (config.data / KEYRING_FILE).exists():
+            raise ConfigError(f"{config.data / DATABASE} is gone", hint=RESTORE)
+    url = MEMORY if config.data is None else f"sqlite:///{config.data / DATABASE}"
     store = Store(config.database or url, connections=config.threads + 6)
     try:
         vault = _vault(config, store)
@@ -137,6 +141,17 @@ def _vault(config: Config, store: Store) -> Vault:
             hint="give [store] key_file or key_env",
         )
     return Vault(kek, TableKeyring(store), CipherName(config.cipher))
+
+
+def _backup(config: Config, vault: Vault) -> Backup | None:
+    if config.backup is None:
+        return None
+    if config.data is None or config.database is not None:
+        raise ConfigError(
+            "[store] backup is of a data folder with a database of its own",
+            hint="have PostgreSQL backed up by its own means, see docs/deployment",
+        )
+    return Backup(config.data, config.backup, vault, config.backup_seconds)
 
 
 def _own_node(store: Store, config: Config) -> str:

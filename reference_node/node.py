@@ -21,6 +21,7 @@ from reference_node.security.tls import SecureChannel
 from reference_node.security.trust import Trust
 from reference_node.security.vault import Vault
 from reference_node.store import Store
+from reference_node.store.backup import Backup
 from reference_node.store.contracts import ContractRow
 from reference_node.store.shared import Leadership
 from reference_node.transport.outbox import Outbox
@@ -68,6 +69,7 @@ class Node:
     driver: Driver
     vault: Vault
     leadership: Leadership
+    backup: Backup | None
     trust: Trust | None = None
     tls: SecureChannel | None = None
     listening: str = field(default="http://127.0.0.1")

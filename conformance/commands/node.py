@@ -13,6 +13,7 @@ from conformance.harness.verdict import ExitCode
 
 
 def node(
+    context: typer.Context,
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8801,
     data: Annotated[Path, typer.Option(help="Folder of database, keys and operator token.")] = Path("node-data"),
     config: Annotated[Path | None, typer.Option(help="Configuration (TOML).")] = None,
@@ -26,6 +27,8 @@ def node(
 
     The line it prints when it is ready says its address; the operator token is in DATA/operator-token.
     """
+    if context.invoked_subcommand is not None:
+        return
     from reference_node.config import load_config
     from reference_node.errors import ConfigError
     from reference_node.server import serve

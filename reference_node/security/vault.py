@@ -44,8 +44,8 @@ _VERSION: Final = 1
 _HEAD_BYTES: Final = 1 + ID_BYTES + NONCE_BYTES
 _INDEX_ID: Final = b"index\0\0\0".hex()  # one for all times and all replicas: digests must stay comparable
 _OTHERS: Final = 0o077
-_KEY_FILE: Final = "vault.key"
-_KEYRING_FILE: Final = "vault-keys.json"
+KEY_FILE: Final = "vault.key"
+KEYRING_FILE: Final = "vault-keys.json"
 
 
 class CipherName(StrEnum):
@@ -107,8 +107,8 @@ class Vault:
         """Open the vault of a data folder, and make it at the first start; without a folder all stays in memory."""
         if data is None:
             return cls(kek or secrets.token_bytes(KEK_BYTES), MemoryKeyring(), CipherName(cipher))
-        keyring = FileKeyring(data / _KEYRING_FILE)
-        return cls(kek or _kek_of_folder(data / _KEY_FILE, keyring), keyring, CipherName(cipher))
+        keyring = FileKeyring(data / KEYRING_FILE)
+        return cls(kek or _kek_of_folder(data / KEY_FILE, keyring), keyring, CipherName(cipher))
 
     def seal(self, plain: bytes, context: bytes, *, key_id: str | None = None) -> bytes:
         """Encrypt under the current data key, or a given one; the context is bound to the result and not held in it."""

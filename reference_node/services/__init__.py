@@ -37,6 +37,12 @@ def drive_jobs(node: Node) -> None:
     driver.pump(node)
 
 
+def back_up(node: Node) -> None:
+    """Take a snapshot of the data folder, if one is due."""
+    if node.backup is not None:
+        node.backup.due(node.now())
+
+
 CHORES: tuple[Callable[[Node], None], ...] = (
     own_contracts.expire,
     own_approvals.expire,
@@ -47,6 +53,7 @@ CHORES: tuple[Callable[[Node], None], ...] = (
     relay,
     drive_jobs,
     retention.sweep,
+    back_up,
 )
 
 CONTRACT_ENDED: tuple[Callable[[Node, Session, ContractRow], None], ...] = (

@@ -19,15 +19,19 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import QueuePool
 
+from reference_node.errors import ConfigError
 from reference_node.security.vault import Vault
 from reference_node.store import migrate
 
 MEMORY = "sqlite://"
+DATABASE = "node.db"  # of a data folder
 BUSY_SECONDS = 10
 _READ_ONLY = "read_only"
+RESTORE = "hutong node restore --from BACKUP --data DIR brings the last backup back"
 _POSTGRES_OPTIONS = f"-c lock_timeout={BUSY_SECONDS * 1000}"
 _WRITERS = 0x6875746F  # the advisory lock that the writers of a database take in turn
 
@@ -65,12 +69,27 @@ class Store:
         if in_memory:
             Base.metadata.create_all(self.engine)
         else:
-            migrate.upgrade(self.engine)
+            self._bring_up()
         if vault is not None:
             self.seal_with(vault)
         self._reading = self.engine.execution_options(**{_READ_ONLY: True})
         self._writer = sessionmaker(self.engine, expire_on_commit=False)
         self._reader = sessionmaker(self._reading, expire_on_commit=False)
+
+    def _bring_up(self) -> None:
+        """Check what is there and bring its tables to this version; a damaged database is told and never used."""
+        try:
+            if not self.shared:
+                _check_file(self.engine)
+            migrate.upgrade(self.engine)
+        except DatabaseError as failure:
+            self.engine.dispose()
+            if self.shared:
+                raise ConfigError(f"the database cannot be used: {failure.orig}", hint="check [store] url") from failure
+            raise ConfigError(f"{self.engine.url.database} is damaged: {failure.orig}", hint=RESTORE) from failure
+        except ConfigError:
+            self.engine.dispose()
+            raise
 
     @property
     def shared(self) -> bool:
@@ -128,6 +147,13 @@ def _prepare_sqlite(engine: Engine, *, in_memory: bool) -> None:
     def _begin(connection: Connection) -> None:
         if _READ_ONLY not in connection.get_execution_options():
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _check_file(engine: Engine) -> None:
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    if found != "ok":
+        raise ConfigError(f"{engine.url.database} is damaged: {found}", hint=RESTORE)
 
 
 def _prepare_postgres(engine: Engine) -> None:

@@ -1,7 +1,8 @@
 """Brings a database to the tables of this version (9.2-e-3): Alembic, with the scripts in `migrations/`.
 
-Guarantees: an upgrade is one transaction and happens or does not; of replicas that start at once one upgrades and the
-others wait; a database of a later version, or one that is none of ours, is refused in words and left as it is.
+Guarantees: an upgrade is one transaction and happens or does not, after a SQLite file was kept as it was; of replicas
+that start at once one upgrades and the others wait; a database of a later version, or one that is none of ours, is
+refused in words and left as it is.
 
 A change to the tables: `python -m reference_node.store.migrations "What changes"` writes the script to be looked over.
 """
@@ -26,6 +27,8 @@ def upgrade(engine: Engine) -> None:
     from alembic.util import CommandError
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    if pending(engine) and engine.dialect.name == "sqlite":
+        _set_aside(engine)
     with engine.begin() as connection:
         if _foreign(connection):
             raise ConfigError(
@@ -51,6 +54,16 @@ def pending(engine: Engine) -> bool:
             return False
         current = MigrationContext.configure(connection).get_current_revision()
         return current != ScriptDirectory.from_config(_config(connection)).get_current_head()
+
+
+def _set_aside(engine: Engine) -> None:
+    """Keep the database as it was before the upgrade."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT", read_only=True) as connection:
+        number = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+        place = f"{engine.url.database}.version-{number}"
+        Path(place).unlink(missing_ok=True)
+        connection.exec_driver_sql("VACUUM INTO ?", (place,))
+        Path(place).chmod(0o600)
 
 
 def differences(connection: Connection) -> list[Any]:

@@ -1,0 +1,35 @@
+"""`hutong node restore`: the last backup in the place of a damaged database (9.2-e-3)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from conformance.commands.console import fail, out
+from conformance.harness.errors import UsageError
+from conformance.harness.verdict import ExitCode
+
+
+def restore(
+    source: Annotated[Path, typer.Option("--from", help="Folder of the backup, or one snapshot in it.")],
+    data: Annotated[Path, typer.Option(help="Data folder of the node, which must not be running.")],
+    key_file: Annotated[Path | None, typer.Option(help="Key-encryption key; the data folder's by default.")] = None,
+) -> None:
+    """Restore a node from its newest intact snapshot · 从备份恢复节点。
+
+    What was there before is kept beside it. Example: `hutong node restore --from backup --data node-a`
+    """
+    from reference_node.errors import ConfigError
+    from reference_node.store import backup
+
+    try:
+        found = backup.restore(source, data, key_file)
+    except ConfigError as exc:
+        raise fail(UsageError(str(exc), hint=exc.hint), ExitCode.USAGE) from exc
+    for damaged in found.damaged:
+        out.print(f"passed over, damaged · 已损坏，跳过: {damaged}")
+    taken = datetime.fromtimestamp(found.taken_at / 1000, UTC).isoformat(timespec="seconds")
+    out.print(f"{found.snapshot} ({taken}, {found.rows} rows) -> {data}")

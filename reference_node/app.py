@@ -80,7 +80,7 @@ def create_app(
         identity=identity,
         partner=partner,
         outbox=Outbox(store, partner, clock, config, faults),
-        sessions=data_plane(node_id, config, store, clock, outbound, identity, tls),
+        sessions=data_plane(node_id, config, store, clock, outbound, identity, faults, tls),
         chores=CHORES,
         contract_ended=CONTRACT_ENDED,
         runner=runner or launcher,

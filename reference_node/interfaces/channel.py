@@ -137,6 +137,8 @@ def _serve(node: Node, operation: specs.Operation, handler: Operation) -> flask.
     request = Request(environ, operation.path)
     to_node = handler in (_invoke, _transport)
     manner = _node_manner(request) if to_node else bodies.manner_of(request.headers.get("content-type", ""))
+    if manner is Manner.BARE and to_node and node.faults.on("pass-through-not-taken"):
+        manner = Manner.PROTOBUF
     try:
         entrance.check(node, request.head)
         return handler(node, request, manner)
@@ -185,6 +187,8 @@ def _pushed(node: Node, request: Request, manner: Manner) -> tuple[str, Payload]
     if manner == Manner.JSON:
         body = wire.read_object(request.whole())
         topic = calls.checked_topic(body.get("topic", topic))
+        if node.faults.on("json-push-not-decoded"):
+            return topic, spool.keep(str(body.get("payload")).encode())
         return topic, spool.keep(calls.base64_bytes(body.get("payload"), "/payload"))
     message = _parsed(PushInbound, request.whole())
     return calls.checked_topic(message.topic or topic), spool.keep(message.payload)
@@ -195,6 +199,8 @@ def _pop(node: Node, request: Request, manner: Manner) -> flask.Response:
     topic, timeout = _timed(request, manner, PopInbound)
     ticket = calls.ticket(request.headers)
     payload = node.sessions.pop(session, topic, calls.seconds(timeout, calls.POP_SECONDS), ticket)
+    if payload is None and node.faults.on("empty-topic-not-found"):
+        raise Refusal("RESOURCE_NOT_FOUND")
     if payload is None:
         return bodies.outcome(manner, NOTHING, calls.EMPTY, {}, to_node=False)
 
@@ -242,13 +248,19 @@ def _invoke(node: Node, request: Request, manner: Manner) -> flask.Response:
         message = calls.arrival(body, {}, request.headers)
     elif manner == Manner.JSON:
         fields = wire.read_object(body)
+        payload = calls.base64_bytes(fields.get("payload", ""), "/payload")
         message = calls.arrival(
-            calls.base64_bytes(fields.get("payload", ""), "/payload"),
+            str(fields.get("payload")).encode() if node.faults.on("json-message-not-decoded") else payload,
             calls.text_pairs(fields.get("metadata", {}), "/metadata"),
             request.headers,
         )
     else:
-        inbound = _parsed(Inbound, body)
+        try:
+            inbound = _parsed(Inbound, body)
+        except Refusal:
+            if not node.faults.on("garbled-message-taken"):
+                raise
+            inbound = Inbound(payload=body)
         message = calls.arrival(inbound.payload, inbound.metadata, request.headers)
     fresh = calls.take_in(node, session, request.headers[stamps.SOURCE], message)
     return bodies.outcome(manner, OK, calls.DONE, {} if fresh else {"duplicate": "1"}, to_node=True)
@@ -274,7 +286,20 @@ def _signed_body(node: Node, request: Request) -> tuple[Session, bytes]:
     body = request.whole()
     head = request.head
     incoming = Incoming(head.method, head.path, head.query, headers, body, head.remote, head.channel)
-    return calls.partner_session(node, incoming), body
+    try:
+        return calls.partner_session(node, incoming), body
+    except Refusal:
+        if node.faults.on("refused-message-kept"):
+            _keep(node, headers, body)
+        raise
+
+
+def _keep(node: Node, headers: Mapping[str, str], body: bytes) -> None:
+    """Take a message in although it is refused, for the defect that checks too late."""
+    inbound = _parsed(Inbound, body)
+    session = node.sessions.of_any(headers.get(stamps.SESSION, ""))
+    if session is not None:
+        calls.take_in(node, session, "nobody", calls.arrival(inbound.payload, inbound.metadata, headers))
 
 
 def _parsed(kind: type[Kind], body: bytes) -> Kind:

@@ -113,8 +113,11 @@ def _invoke(node: Node, body: bytes, context: Context) -> Outbound:
         inbound = _parsed(Inbound(), body)
         message = calls.arrival(inbound.payload, inbound.metadata, incoming.headers)
         fresh = calls.take_in(node, session, incoming.headers[stamps.SOURCE], message)
+        if not fresh and node.faults.on("grpc-repeated-message-refused"):
+            raise Refusal("REQUEST_INVALID", pointer=frames.SEQUENCE)
     except Exception as failure:  # noqa: BLE001 - answered, never thrown at the caller
-        return Outbound(**_refusal(failure))
+        refused = _refusal(failure)
+        return Outbound(**refused | ({"code": "E0000000500"} if node.faults.on("grpc-refusal-uncoded") else {}))
     return Outbound(code=OK, message=calls.DONE, metadata={} if fresh else {"duplicate": "1"})
 
 
@@ -154,6 +157,9 @@ def _pop(node: Node, body: bytes, headers: dict[str, str]) -> TransportOutbound:
         else:
             payload.discard()
         raise Refusal("BODY_TOO_LARGE")
+    if payload is not None and node.faults.on("grpc-pop-without-payload"):
+        payload.discard()
+        payload = node.sessions.spool.keep(b"")
     return _content(payload)
 
 

@@ -58,7 +58,7 @@ def creation(node: Node, job: JobRow) -> dict[str, Any]:
         "job_id": job.job_id,
         "dag": job.dag,
         "config": job.config,
-        "session_token": job.session_token,
+        "session_token": job.job_id if defect(node, "other-session-token-told") else job.session_token,
     }
     if defect(node, "job-offer-without-settings"):
         body["config"] = {**job.config, "job_params": {plan.COMMON: {}}}

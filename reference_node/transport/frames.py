@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from google.protobuf.message import DecodeError
 
 from reference_node.errors import Refusal
+from reference_node.faults import Faults
 from reference_node.proto.transport_pb2 import Inbound
 from reference_node.transport.channels import Mailbox
 from reference_node.transport.relay import Outgoing
@@ -182,7 +183,17 @@ def parsed(content: bytes) -> Inbound:
 class Assembler:
     """Puts the messages of one stream together and into the mailbox; as a context, so that nothing stays behind."""
 
-    def __init__(self, mailbox: Mailbox, spool: Spool, code: FrameCode, source: str, *, patience: float) -> None:
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        spool: Spool,
+        code: FrameCode,
+        source: str,
+        *,
+        patience: float,
+        faults: Faults | None = None,
+    ) -> None:
+        self._faults = Faults() if faults is None else faults
         self._mailbox = mailbox
         self._spool = spool
         self._code = code
@@ -200,6 +211,10 @@ class Assembler:
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        if self._place is not None and self._faults.on("refused-stream-counts"):
+            topic, sequence = self._place
+            self._mailbox.put(topic, self._spool.keep(b""), timeout=0, source=self._source, sequence=sequence)
+            self._mailbox.release(topic)
         if self._writer is not None:
             self._writer.abandon()
             self._writer = None
@@ -207,7 +222,8 @@ class Assembler:
     def feed(self, frame: Inbound) -> bool:
         """Take the next frame; return whether it ended a message."""
         metadata, payload = dict(frame.metadata), frame.payload  # each look at the field would copy it
-        if not hmac.compare_digest(self._code.of(self._number, metadata, payload), metadata.get(CODE, "")):
+        fits = hmac.compare_digest(self._code.of(self._number, metadata, payload), metadata.get(CODE, ""))
+        if not fits and not self._faults.on("frame-code-unchecked"):
             raise Refusal("FRAME_INVALID")
         self._number += 1
         place = (topic_of(metadata), number_of(metadata, SEQUENCE))
@@ -231,7 +247,11 @@ class Assembler:
     def finish(self) -> int:
         """Return how many messages arrived; a stream that ends within a message is refused."""
         if self._place is not None:
-            raise Refusal("FRAME_INVALID")
+            if self._faults.on("part-of-stream-kept"):
+                self._size = self._got
+                self._end(self._place)
+            if not self._faults.on("cut-stream-taken"):
+                raise Refusal("FRAME_INVALID")
         return self.accepted
 
     def _begin(self, place: tuple[str, int]) -> None:
@@ -239,6 +259,8 @@ class Assembler:
         # a message that has arrived before is read and dropped without being written
         if not self._mailbox.seen(place[0], self._source, place[1]):
             self._writer = self._spool.writer()
+        elif self._faults.on("repeated-stream-refused"):
+            raise Refusal("FRAME_INVALID")
 
     def _stated(self, size: int) -> None:
         """Note the size of the whole message; where it comes first it is asked for room before anything is written."""
@@ -253,6 +275,8 @@ class Assembler:
             raise Refusal("FRAME_INVALID")
         writer, self._writer, self._place = self._writer, None, None
         self.accepted += 1
+        if self.accepted > 1 and self._faults.on("stream-cut-to-first-message"):
+            return
         if writer is not None:
             topic, sequence = place
             self._mailbox.put(topic, writer.finish(), timeout=self._patience, source=self._source, sequence=sequence)

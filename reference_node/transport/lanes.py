@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from reference_node.errors import Refusal
+from reference_node.faults import Faults
 from reference_node.transport.channels import Counters
 from reference_node.transport.relay import Outgoing, RelayFailed
 from reference_node.transport.spool import Growing, Payload
@@ -63,7 +64,9 @@ class Lane:
         *,
         now: Callable[[], float] = time.monotonic,
         threaded: bool = True,
+        faults: Faults | None = None,
     ) -> None:
+        self._faults = Faults() if faults is None else faults
         self._name = name
         self._deliver = deliver
         self._limits = limits
@@ -214,7 +217,8 @@ class Lane:
         self._changed.notify_all()
 
     def _append(self, topic: str, payload: Payload) -> None:
-        self._queue.append(Outgoing(topic, self._number(topic), payload))
+        name = topic.upper() if self._faults.on("sent-under-other-topic") else topic
+        self._queue.append(Outgoing(name, self._number(topic), payload))
         self._changed.notify_all()
 
     def _number(self, topic: str) -> int:
@@ -242,6 +246,8 @@ class Lane:
     def _attempt(self, batch: list[Outgoing]) -> None:
         try:
             self._deliver(batch)
+            if self._faults.on("sent-twice"):
+                self._deliver(batch)
         except RelayFailed as failed:
             self._postpone(failed)
         except Exception:  # a defect of ours must not end the thread with messages in its hands
@@ -269,7 +275,11 @@ class Lane:
             elif self._silent_since is None:
                 self._silent_since = now
             silent = 0.0 if self._silent_since is None else now - self._silent_since
-            if failed.transient and silent < self._limits.patience:
+            if failed.heard and self._faults.on("given-up-when-full"):
+                silent = self._limits.patience
+            if failed.transient and silent < self._limits.patience and not self._faults.on("not-sent-again"):
+                if self._faults.on("renumbered-when-sent-again"):
+                    self._queue = deque(replace(message, sequence=message.sequence + 1) for message in self._queue)
                 self._counters.retries += 1
                 self._due = now + self._wait
                 self._wait = min(self._wait * 2, _LONGEST_WAIT)

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field, replace
 from urllib.parse import urlsplit
 
 from reference_node.errors import Refusal
+from reference_node.faults import Faults
 from reference_node.transport.channels import Counters, Mailbox
 from reference_node.transport.lanes import Lane, LaneLimits
 from reference_node.transport.partner import Peer
@@ -84,6 +85,7 @@ class Sessions:
         relays: Mapping[str, Relay],
         now: Callable[[], float] = time.monotonic,
         threaded: bool = True,
+        faults: Faults | None = None,
     ) -> None:
         self.node_id = node_id
         self.spool = spool
@@ -94,6 +96,7 @@ class Sessions:
         self._relays = relays
         self._now = now
         self._threaded = threaded
+        self._faults = Faults() if faults is None else faults
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
 
@@ -130,7 +133,7 @@ class Sessions:
                 dict(addresses or {}),
                 trace_id or secrets.token_hex(16),
                 passthrough,
-                Mailbox(quota=self.limits.quota, counters=self.totals, waiting=self.crowded),
+                Mailbox(quota=self.limits.quota, counters=self.totals, waiting=self.crowded, faults=self._faults),
                 within=within,
             )
             self._sessions[session_id] = session
@@ -172,14 +175,25 @@ class Sessions:
 
     def of_component(self, session_id: str, token: str) -> Session:
         """Return the session that a component of this node may use."""
+        if self._faults.on("component-token-unchecked") and session_id in self._sessions:
+            return self._sessions[session_id]
         return self._admitted(session_id, token, lambda session: session.component_token)
 
     def of_partner(self, session_id: str, token: str, source: str) -> Session:
         """Return the session that another node may send to."""
+        if self._faults.on("session-token-unchecked") and session_id in self._sessions:
+            token = self._sessions[session_id].token if token not in self._tokens() else token
+        if self._faults.on("token-of-other-job-taken") and session_id in self._sessions and token in self._tokens():
+            token = self._sessions[session_id].token
         session = self._admitted(session_id, token, lambda session: session.token)
-        if source not in session.parties.values():
+        parties = [*session.parties.values()][: 2 if self._faults.on("session-closed-to-third-party") else None]
+        if source not in parties and not self._faults.on("session-open-to-others"):
             raise Refusal("NOT_YOURS", pointer="x-ptp-source-node-id")
         return session
+
+    def of_any(self, session_id: str) -> Session | None:
+        """Return a session whoever asks, None where it is not open."""
+        return self._sessions.get(session_id)
 
     def push(self, session: Session, target: str, topic: str, payload: Payload, timeout: float) -> None:
         """Send a message to a topic at the node `target`, which may be this one."""
@@ -246,6 +260,8 @@ class Sessions:
 
         What a holder was given last is kept until it asks with its next ticket: only then it is known to have it.
         """
+        if self._faults.on("sessions-mixed") and session.mailbox.peek(topic) is None:
+            session = next((row for row in self._sessions.values() if row.mailbox.peek(topic)), session)
         if ticket is None:
             return session.mailbox.pop(topic, timeout)
         turn = self._turn(session, f"pop {ticket.holder}")
@@ -299,18 +315,25 @@ class Sessions:
         session = self._sessions.get(session_id)
         # an unknown session costs the same comparison
         fits = hmac.compare_digest(token.encode(), (of(session) if session else "").encode())
+        if session is None and self._faults.on("unknown-session-taken"):
+            session = next((row for row in self._sessions.values() if of(row) == token), None)
+            fits = session is not None
         if session is None:
-            raise Refusal("SESSION_NOT_FOUND", pointer="x-ptp-session-id")
+            unknown = "SESSION_TOKEN_INVALID" if self._faults.on("unknown-session-forbidden") else "SESSION_NOT_FOUND"
+            raise Refusal(unknown, pointer="x-ptp-session-id")
         if not fits:
             raise Refusal("SESSION_TOKEN_INVALID", pointer="x-ptp-token")
         return session
+
+    def _tokens(self) -> set[str]:
+        return {session.token for session in self._sessions.values()}
 
     def _turn(self, session: Session, name: str) -> threading.Lock:
         with self._lock:
             return session.turns.setdefault(name, threading.Lock())
 
     def _lane(self, session: Session, target: str) -> Lane:
-        if target not in session.parties.values():
+        if target not in session.parties.values() and not self._faults.on("push-to-outsider"):
             raise Refusal("REQUEST_INVALID", pointer="x-ptp-target-node-id")
         with self._lock:
             if session.session_id not in self._sessions:
@@ -324,6 +347,7 @@ class Sessions:
                     self.totals,
                     now=self._now,
                     threaded=self._threaded,
+                    faults=self._faults,
                 )
                 session.lanes[target] = lane
             return lane

@@ -6,6 +6,7 @@ import secrets
 from typing import Final
 
 from reference_node.clock import Clock
+from reference_node.faults import Faults
 from reference_node.identity import Identity
 from reference_node.security import signing
 from reference_node.security.suites import suite_of_auth_type
@@ -30,7 +31,8 @@ _PUSH: Final = "/v1/interconn/chan/push"
 class Stamps:
     """Makes the headers of this node's requests."""
 
-    def __init__(self, node_id: str, clock: Clock, identity: Identity) -> None:
+    def __init__(self, node_id: str, clock: Clock, identity: Identity, faults: Faults | None = None) -> None:
+        self._faults = Faults() if faults is None else faults
         self._node_id = node_id
         self._clock = clock
         self._identity = identity
@@ -42,7 +44,7 @@ class Stamps:
             VERSION: version,
             PROVIDER: OUR_CODE,
             TRACE: route.trace_id,
-            TOKEN: route.token,
+            TOKEN: route.session_id if self._faults.on("sent-with-wrong-token") else route.token,
             URI: _PUSH,
             SESSION: route.session_id,
             SOURCE: self._node_id,
@@ -51,13 +53,20 @@ class Stamps:
         request = signing.Request("POST", path, "", body)
         nonce = secrets.token_urlsafe(24)
         stamp = signing.Stamp(self._node_id, peer.node_id, nonce, self._clock.now_ms(), route.trace_id)
-        return {**own, **signing.sign_headers(self._identity.key(peer.auth_type), request, stamp)}
+        signed = signing.sign_headers(self._identity.key(peer.auth_type), request, stamp)
+        if self._faults.on("message-sent-unsigned"):
+            del signed[signing.SIGNATURE]
+        if self._faults.on("message-sent-without-uri"):
+            del own[URI]
+        return {**own, **signed}
 
     def stream(self, route: Route, path: str) -> tuple[dict[str, str], FrameCode]:
         """Return the headers that open a stream, and what its frames are authenticated with."""
         headers = self.headers(route, path)
         digest = suite_of_auth_type(route.peer.auth_type).digest
         headers[ALGORITHM_HEADER] = "sm4-gmac" if digest == "sm3" else "aes-gmac"
+        if self._faults.on("frames-sent-with-wrong-code"):
+            return headers, frame_code({**headers, SESSION: route.token})
         return headers, frame_code(headers)
 
 

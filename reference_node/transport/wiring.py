@@ -8,6 +8,7 @@ from reference_node.clock import Clock
 from reference_node.config import Config
 from reference_node.domain import Status
 from reference_node.errors import Refusal
+from reference_node.faults import Faults
 from reference_node.identity import Identity
 from reference_node.security.tls import SecureChannel
 from reference_node.store import Store
@@ -30,11 +31,12 @@ def data_plane(
     clock: Clock,
     outbound: Outbound,
     identity: Identity,
+    faults: Faults,
     tls: SecureChannel | None = None,
 ) -> Sessions:
     """Return the sessions of a node, none of them open."""
     chunk = config.channel_chunk_kib * 1024
-    stamps = Stamps(node_id, clock, identity)
+    stamps = Stamps(node_id, clock, identity, faults)
     http = HttpRelay(stamps, outbound, timeout=config.channel_timeout_seconds, chunk=chunk)
     grpc = GrpcRelay(stamps, timeout=config.channel_timeout_seconds, chunk=chunk, tls=tls)
     spool = Spool(
@@ -50,6 +52,7 @@ def data_plane(
         relays={"http": http, "https": http, "grpc": grpc},
         now=lambda: clock.now_ms() / 1000,
         threaded=config.background,
+        faults=faults,
     )
 
 

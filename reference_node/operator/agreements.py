@@ -47,8 +47,7 @@ class Agreements:
         client = _of(one)
         for status in (_APPROVED, _APPLIED):
             for row in client.every("ownContractList", status=status, partner_node_id=other.node_id):
-                known = other.client is None or other.client.known("ownContractQuery", contract_id=row["contract_id"])
-                if known and (status == _APPROVED or self._settle(one, other, row)):
+                if _stands(row, one, other) and (status == _APPROVED or self._settle(one, other, row)):
                     return str(row["contract_id"])
         self._say(f"{one.label} and {other.label}: contract")
         made = client.own("ownContractApply", address=other.address, node_id=other.node_id)
@@ -161,6 +160,15 @@ class Agreements:
             )
         if found["status"] != _APPROVED:
             raise OperatorError(f"{what}: {found['status'].lower()} {found.get('comment', '')}".rstrip())
+
+
+def _stands(row: Mapping[str, Any], one: Hand, other: Hand) -> bool:
+    """Whether a contract is known at both ends, each under the address that the other has today."""
+    if other.client is None:
+        return True
+    theirs = other.client.known("ownContractQuery", contract_id=row["contract_id"])
+    known = theirs is not None and one.found_at(theirs["partner_address"])
+    return known and other.found_at(row["partner_address"])
 
 
 def _decided(record: dict[str, Any]) -> dict[str, Any] | None:

@@ -38,9 +38,13 @@ class Refused(OperatorError):
     def __init__(self, node: str, operation: str, answer: dict[str, Any]) -> None:
         told = answer.get("data") or {}
         self.name = str(told.get("error", answer.get("code")))
-        self.pointer = str(told.get("pointer", ""))
-        place = f" at {self.pointer}" if self.pointer else ""
-        super().__init__(f"{node} refuses {operation}{place}: {answer.get('msg')}", hint=str(told.get("hint", "")))
+        known = specs.errors().get(self.name)
+        why = str(answer.get("msg")) if known is None else known.msg.en
+        place = f" at {told['pointer']}" if told.get("pointer") else ""
+        partner = told.get("partner", {}).get("error")
+        behind = f" (its partner says {partner})" if partner else ""
+        hint = str(told.get("hint", "")) if known is None else known.hint.en
+        super().__init__(f"{node} refuses {operation}{place}: {why}{behind}", hint=hint)
 
 
 class NodeClient:

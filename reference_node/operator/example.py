@@ -23,8 +23,10 @@ timeout = 600                        # seconds; then the job is stopped
 [nodes.city]                         # the first guest initiates the job
 role = "guest"
 start = true                         # started here, its files go into a folder of its name; a node that runs already:
-# address = "http://127.0.0.1:8801"  #   where it is, and
-# token_file = "node-a/operator-token" # the token of its operator (or token_env = "NAME")
+# address = "http://127.0.0.1:8801"  #   where it is,
+# node_id = "node-a"                 #   its id, if that is not "city", and
+# token_file = "node-a/operator-token" # the token of its operator (or token_env = "NAME"); without a token its
+                                     #   operator confirms what is asked of it
 
 [nodes.city.datasets]
 meters = {{ file = "city.parquet", id = "enterprise" }}

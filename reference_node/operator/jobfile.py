@@ -56,7 +56,7 @@ class DatasetEntry:
 
 @dataclass(frozen=True, slots=True)
 class NodeEntry:
-    """A node: started here with its files in `data`, or standing at `address`. Who has no role has no part in it."""
+    """A node: started here with its files in `data`, or standing at `address`; one without a role does not compute."""
 
     label: str
     role: str | None
@@ -64,7 +64,7 @@ class NodeEntry:
     data: Path | None = None
     port: int = 0
     address: str = ""
-    node_id: str | None = None
+    node_id: str = ""
     grpc: str | None = None
     token: str | None = field(default=None, repr=False)
 
@@ -163,21 +163,14 @@ def _node(keys: Keys, folder: Path) -> NodeEntry:
     if started:
         data = folder / keys.text("data", keys.name)
         return NodeEntry(keys.name, role, datasets, data=data.absolute(), port=keys.number("port", 0, 65535, 0))
-    token = _token(keys, folder)
-    node_id = keys.identifier("node_id", None)
-    if token is None and node_id is None:
-        raise JobFileError(
-            f"{keys.where}: a node that is not ours needs node_id",
-            hint="Whoever has its operator's token gives token_file or token_env instead.",
-        )
     return NodeEntry(
         keys.name,
         role,
         datasets,
         address=keys.url("address", ("http", "https")),
-        node_id=node_id,
+        node_id=keys.identifier("node_id", keys.name) or keys.name,
         grpc=keys.url("grpc", ("grpc",)) if keys.given("grpc") else None,
-        token=token,
+        token=_token(keys, folder),
     )
 
 

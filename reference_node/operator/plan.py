@@ -23,18 +23,23 @@ _INPUT: Final = "input"
 
 @dataclass(slots=True)
 class Hand:
-    """A node of the job, as it stands; `client` is there if it can be operated."""
+    """A node of the job, as it stands; `client` is there if it can be operated, `told` is where it says that it is."""
 
     entry: NodeEntry
     node_id: str
     address: str
     grpc: str | None = None
     client: NodeClient | None = field(default=None)
+    told: str = ""
 
     @property
     def label(self) -> str:
         """The node's name in the job file."""
         return self.entry.label
+
+    def found_at(self, address: str) -> bool:
+        """Whether an address is this node's, as far as we can know; who is not ours may be known by many."""
+        return self.client is None or address in (self.address, self.told)
 
 
 Hands = Mapping[str, Hand]

@@ -1,7 +1,8 @@
 """Nodes started as processes on loopback, each with its data folder, and ended with whoever has started them.
 
-Guarantees: `start` returns once the node answers, or raises with the end of its log; Ctrl-C in the terminal reaches the
-starter and not the nodes, which end when it lets go of them, or is gone.
+Guarantees: `start` returns once the node answers, or raises with the end of its log; a node has the port that it had
+before, so that contracts made then still hold; Ctrl-C in the terminal reaches the starter and not the nodes, which end
+when it lets go of them, or is gone.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import select
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,8 +19,8 @@ from typing import Any, Final, Self
 
 from reference_node.operator.client import OperatorError
 
-_START_SECONDS: Final = 30.0
-_END_SECONDS: Final = 20.0
+_START_SECONDS: Final = 120.0
+_END_SECONDS: Final = 30.0
 _TAIL: Final = 2000
 
 
@@ -37,7 +39,8 @@ class Process:
     def start(cls, data: Path, **settings: Any) -> Self:
         """Start a node with its files in `data`; `settings` are those of reference_node.config."""
         data.mkdir(parents=True, exist_ok=True)
-        log = data / "node.log"
+        log, port = data / "node.log", data / "port"
+        settings["port"] = settings.get("port") or _free(port)
         command = [sys.executable, "-m", "reference_node", json.dumps({"data": str(data), **settings})]
         with log.open("a", encoding="utf-8") as errors:
             pipe = subprocess.PIPE
@@ -45,6 +48,7 @@ class Process:
         try:
             ready = _ready(process, log)
             token = (data / "operator-token").read_text(encoding="utf-8").strip()
+            port.write_text(ready["address"].rpartition(":")[2], encoding="utf-8")
         except BaseException:
             _end(process)
             raise
@@ -58,6 +62,20 @@ class Process:
     def end(self) -> None:
         """End it as an operator does."""
         _end(self.process)
+
+
+def _free(port: Path) -> int:
+    """Return the port that a node had last, under which its partners know it, if it is free; else another.
+
+    A number and not 0, because a port that was bound as 0 cannot be had again for a minute.
+    """
+    last = 0
+    with contextlib.suppress(OSError, ValueError):
+        last = int(port.read_text(encoding="utf-8"))
+    for wanted in (last, 0):
+        with contextlib.suppress(OSError, OverflowError), socket.create_server(("127.0.0.1", wanted)) as found:
+            return int(found.getsockname()[1])
+    raise OperatorError("there is no free port on 127.0.0.1")
 
 
 def _ready(process: subprocess.Popen[str], log: Path) -> dict[str, Any]:

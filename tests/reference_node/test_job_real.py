@@ -2,84 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import socket
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
-import specs
+from tests.reference_node.served import Served
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
-
-
-def free_port() -> int:
-    """Return a port that nobody uses: a node that is started again must get its old one."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
-class Served:
-    """A node in a process of its own, with its operator's hands."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.name, self.port = folder / name, name, free_port()
-        self.start()
-
-    def start(self) -> None:
-        """Start, or start again."""
-        code = (
-            "import sys; from pathlib import Path; from reference_node.server import serve;"
-            "from reference_node.config import load_config;"
-            f"serve(load_config(None, data=Path({str(self.folder)!r}), node_id={self.name!r}, port={self.port}))"
-        )
-        self.process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
-        assert self.process.stdout is not None
-        ready = json.loads(self.process.stdout.readline())
-        self.address = ready["address"]
-        self.token = (self.folder / "operator-token").read_text().strip()
-
-    def own(self, operation: str, **fields: Any) -> dict[str, Any]:
-        """Call an operation of the own side; return the envelope's data."""
-        found = specs.operations()[operation]
-        sent: Mapping[str, Any] = {"params": fields} if found.method == "GET" else {"json": fields}
-        answer = requests.request(
-            found.method,
-            self.address + found.path,
-            headers={"authorization": f"Bearer {self.token}"},
-            timeout=30,
-            **sent,
-        ).json()
-        assert answer["code"] == 0, answer
-        data: dict[str, Any] = answer["data"]
-        return data
-
-    def job(self, job_id: str) -> dict[str, Any]:
-        """Return a job."""
-        return self.own("ownJobQuery", job_id=job_id)
-
-    def kill(self) -> None:
-        """End it without a word."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-    def stop(self) -> None:
-        """End it as an operator does."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(timeout=30)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
 
 
 @pytest.fixture
@@ -143,15 +77,6 @@ def made(a: Served, b: Served, dag: Mapping[str, Any], params: Mapping[str, Any]
     return str(job_id)
 
 
-def eventually(what: Callable[[], Any], within: float = 60.0) -> Any:
-    """Return what is there, once it is."""
-    until = time.monotonic() + within
-    while not (found := what()):
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.05)
-    return found
-
-
 def test_an_intersection_and_a_mean_over_it_run_across_two_nodes(two: tuple[Served, Served]) -> None:
     """The results equal the plaintext, at both ends."""
     a, b = two
@@ -161,8 +86,9 @@ def test_an_intersection_and_a_mean_over_it_run_across_two_nodes(two: tuple[Serv
     eventually(lambda: all(node.job(job_id)["job_status"] == "FINISHED" for node in two))
     for node in two:
         assert node.job(job_id)["status"] == {"psi_0": "SUCCESS", "sum_0": "SUCCESS"}, node.job(job_id)
-        tasks = {row["task_name"]: row for row in node.own("ownTaskList", job_id=job_id)["records"]}
-        result = tasks["sum_0"]["outputs"][0]["output_content"]["result"]["kwh"]
+        tasks = node.tasks(job_id)
+        report = next(row["output_content"] for row in tasks["sum_0"]["outputs"] if "result" in row["output_content"])
+        result = report["result"]["kwh"]
         assert (result["count"], float(result["sum"])) == (200, 2 * sum(number + 0.5 for number in range(200, 300)))
         lines = node.own("ownTaskLog", task_id=tasks["psi_0"]["task_id"], log_level="INFO", start=0)["lines"]
         assert any("succeeded" in line["content"] for line in lines)

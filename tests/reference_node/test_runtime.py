@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from reference_node.runtime.environment import text
 from reference_node.runtime.launcher import Launcher
 from reference_node.runtime.logs import Journal
 from tests.reference_node.jobbing import CATALOGUE, ECHO
+from tests.waiting import eventually
 
 NO_SUCH = Key("task_none", "guest", 1)
 
@@ -29,15 +30,6 @@ def launcher() -> Iterator[Launcher]:
     found.warm()
     yield found
     found.close()
-
-
-def eventually(what: Callable[[], Any], within: float = 20.0) -> Any:
-    """Return what is there, once it is."""
-    until = time.monotonic() + within
-    while not (found := what()):
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.005)
-    return found
 
 
 def work(tmp_path: Path, word: str = "hello", **fields: Any) -> Work:

@@ -7,6 +7,7 @@ demonstration, also on Ctrl-C or on an error; only processes started here are en
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,13 +15,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from conformance.harness.errors import HarnessError, UsageError
 from conformance.harness.verdict import ExitCode
 
 LOCKOUT_SECONDS = 2
 LINGER_SECONDS = 1
-SETTINGS = f"[channel]\ngrpc_port = 0\n\n[job]\nsession_linger_seconds = {LINGER_SECONDS}\n"
+SETTINGS = f"[job]\nsession_linger_seconds = {LINGER_SECONDS}\n"
+GRPC = "\n[channel]\ngrpc_port = 0\n"
+SUITES = {"gm": "sm2", "intl": "p256"}
 START_SECONDS = 20.0
 
 
@@ -36,12 +40,61 @@ class Served:
     process: subprocess.Popen[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """The CA of a demonstration over TLS, made by `hutong pki` like anybody's."""
+
+    mode: str
+    ca: Path
+
+    @classmethod
+    def found(cls, mode: str, folder: Path) -> Self:
+        """Make the CA."""
+        _pki("init", str(folder), "--suite", SUITES[mode])
+        return cls(mode, folder)
+
+    def settings(self, node_id: str, port: int) -> str:
+        """Certify a node and return what its configuration says about TLS."""
+        _pki("issue", node_id, "--address", f"127.0.0.1:{port}", "--ca", str(self.ca))
+        own = self.ca / node_id
+        files = {"certificate": own / "certificate.pem", "key": own / "key.pem"}
+        files |= {"ca": self.ca / "ca.pem", "crl": self.ca / "ca.crl"}
+        lines = [f"{name} = {json.dumps(str(path))}" for name, path in files.items()]
+        return "\n".join(["", "[tls]", f'mode = "{self.mode}"', *lines, ""])
+
+    def profile(self) -> dict[str, str]:
+        """Return what the profile says about TLS: the harness issues certificates to the nodes that it plays."""
+        issuer = {"issuer": str(self.ca / "ca.pem"), "issuer_key": str(self.ca / "ca-key.pem")}
+        return {"mode": self.mode, "ca": str(self.ca / "ca.pem"), **issuer}
+
+
+def _pki(*words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "conformance.cli", "pki", *words], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise HarnessError(f"hutong pki {words[0]} failed", hint=done.stderr[-2000:])
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
 @contextmanager
-def serve(data: Path, node_id: str, *, faults: Sequence[str] = ()) -> Iterator[Served]:
+def serve(
+    data: Path, node_id: str, *, faults: Sequence[str] = (), secured: Secured | None = None
+) -> Iterator[Served]:
     """Run one reference node on a free port until the block ends."""
-    command = [sys.executable, "-m", "conformance.cli", "node", "--port", "0", "--data", str(data), "--id", node_id]
+    port = 0 if secured is None else _free_port()  # a certificate names the port
+    command = [sys.executable, "-m", "conformance.cli", "node", "--port", str(port), "--data", str(data)]
+    command += ["--id", node_id]
     settings = data.with_suffix(".toml")
-    settings.write_text(SETTINGS, encoding="utf-8")
+    grpc = "" if secured is not None and secured.mode == "gm" else GRPC  # gRPC has no national suites
+    settings.write_text(
+        SETTINGS + grpc + ("" if secured is None else secured.settings(node_id, port)), encoding="utf-8"
+    )
     command += ["--config", str(settings), "--lockout-seconds", str(LOCKOUT_SECONDS)]
     for fault in faults:
         command += ["--fault", fault]
@@ -54,7 +107,7 @@ def serve(data: Path, node_id: str, *, faults: Sequence[str] = ()) -> Iterator[S
             kind = UsageError if process.wait(timeout=START_SECONDS) == ExitCode.USAGE else HarnessError
             raise kind(f"the reference node {node_id} did not start", hint=log.read_text(encoding="utf-8")[-2000:])
         ready = json.loads(line)
-        yield Served(node_id, ready["address"], ready["grpc"], data / "operator-token", data, process)
+        yield Served(node_id, ready["address"], ready.get("grpc", ""), data / "operator-token", data, process)
     finally:
         process.terminate()
         try:
@@ -67,13 +120,15 @@ def serve(data: Path, node_id: str, *, faults: Sequence[str] = ()) -> Iterator[S
 
 
 @contextmanager
-def two_nodes(faults: Sequence[str] = ()) -> Iterator[tuple[Served, Served]]:
-    """Run the node under test (with these faults) and a healthy peer."""
+def two_nodes(faults: Sequence[str] = (), tls: str = "off") -> Iterator[dict[str, object]]:
+    """Run the node under test (with these faults) and a healthy peer; hand out the profile to certify the first with."""
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hutong-demo-")))
-        target = stack.enter_context(serve(root / "target", "hutong-node-1", faults=faults))
-        peer = stack.enter_context(serve(root / "peer", "hutong-node-2"))
-        yield target, peer
+        secured = None if tls == "off" else Secured.found(tls, root / "ca")
+        target = stack.enter_context(serve(root / "target", "hutong-node-1", faults=faults, secured=secured))
+        peer = stack.enter_context(serve(root / "peer", "hutong-node-2", secured=secured))
+        profile = profile_of(target, peer)
+        yield profile if secured is None else {**profile, "tls": secured.profile()}
 
 
 def profile_of(target: Served, peer: Served) -> dict[str, object]:
@@ -83,7 +138,7 @@ def profile_of(target: Served, peer: Served) -> dict[str, object]:
             "name": "Hutong reference node",
             "url": target.address,
             "node_id": target.node_id,
-            "grpc": target.grpc,
+            **({"grpc": target.grpc} if target.grpc else {}),
         },
         "operator": {"token_file": str(target.token_file)},
         "timings": {"lockout_seconds": LOCKOUT_SECONDS, "session_linger_seconds": LINGER_SECONDS},

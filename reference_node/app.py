@@ -68,7 +68,8 @@ def create_app(
     trust = trust_of(config)
     tls = channel_of(config, trust, node_id)
     outbound = outbound or HttpOutbound(tls, config.tls_handshake_seconds)
-    probe = outbound if tls is None else HttpOutbound()  # services of this node's own need not speak TLS
+    # services of this node's own need not speak TLS
+    probe = outbound if tls is None else HttpOutbound(tls, config.tls_handshake_seconds, plain=True)
     partner = Partner(node_id, config, clock=clock, outbound=outbound, identity=identity, faults=faults, probe=probe)
     app = flask.Flask(__name__, static_folder=None)
     node = Node(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -41,6 +41,9 @@ def certify(
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Scenarios at a time.")] = 8,
     waiver_file: Annotated[Path | None, typer.Option("--waivers", help="Waivers (TOML).")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Start two reference nodes and certify the first.")] = False,
+    tls: Annotated[
+        Literal["off", "intl", "gm"], typer.Option(help="With --demo: everything over mutual TLS; gm is RFC 8998.")
+    ] = "off",
     fault: Annotated[list[str] | None, typer.Option(help="With --demo: defects of the certified node.")] = None,
 ) -> None:
     """Certify a target and write the report · 认证一个节点并生成报告。
@@ -51,10 +54,9 @@ def certify(
         parts = parts_of(only)
         with ExitStack() as stack:
             if demo:
-                first, second = stack.enter_context(demonstration.two_nodes(tuple(fault or ())))
-                chosen = parse_profile(demonstration.profile_of(first, second), "demo")
-            elif fault:
-                raise UsageError("--fault goes with --demo", hint="A defect is switched on in the reference node only.")
+                chosen = parse_profile(stack.enter_context(demonstration.two_nodes(tuple(fault or ()), tls)), "demo")
+            elif fault or tls != "off":
+                raise UsageError("--fault and --tls go with --demo", hint="For another target, see [tls] of its profile.")
             else:
                 chosen = profile_of(profile, target)
             code = _certify(chosen, out_dir, level, parts, jobs, waiver_file)

@@ -33,6 +33,7 @@ from conformance.harness.signing import KeyRing
 from conformance.harness.steps import Told
 from conformance.harness.target import HttpTransport, Transport
 from conformance.harness.target_grpc import GrpcTransport
+from conformance.harness.tls import Wardrobe
 from conformance.harness.verdict import Outcome, RequirementResult
 from conformance.harness.world import Stage, World
 from specs import Level, Verification
@@ -151,25 +152,27 @@ def stage(
 ) -> Stage:
     """Set the stage of a run; the receiver is not serving yet."""
     time = clock or SystemClock()
+    wardrobe = Wardrobe(profile.tls) if profile.tls and transport is None else None
     receiver = Receiver(
         binding,
         time,
         record=record,
         target_id=profile.target.node_id,
         skew_ms=profile.timings.clock_skew_seconds * 1000,
+        wardrobe=wardrobe,
     )
     return Stage(
         run_id=secrets.token_hex(4),
         profile=profile,
         binding=binding,
-        transport=transport or HttpTransport(profile.target.url),
+        transport=transport or HttpTransport(profile.target.url, wardrobe),
         receiver=receiver,
         clock=time,
         contract=contract or Contract(),
         keyring=keyring or KeyRing(),
         record=record,
-        peer=peer or (HttpTransport(profile.peer.url) if profile.peer else None),
-        grpc=grpc or (GrpcTransport(profile.target.grpc) if profile.target.grpc else None),
+        peer=peer or (HttpTransport(profile.peer.url, wardrobe) if profile.peer else None),
+        grpc=grpc or (GrpcTransport(profile.target.grpc, wardrobe) if profile.target.grpc else None),
     )
 
 

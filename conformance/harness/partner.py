@@ -23,6 +23,8 @@ from conformance.harness import channel, signing
 from conformance.harness.binding import Binding
 from conformance.harness.clock import Clock
 from conformance.harness.records import Answer, Direction, Exchange, Request
+from conformance.harness.target import NOBODY
+from conformance.harness.tls import GATEWAY, ServerAdapter, Wardrobe
 
 STRAY = "-"
 
@@ -131,8 +133,10 @@ class Receiver:
         record: Callable[[Exchange], None],
         target_id: str,
         skew_ms: int,
+        wardrobe: Wardrobe | None = None,
     ) -> None:
         self.address = ""
+        self._wardrobe = wardrobe
         self._binding = binding
         self._clock = clock
         self._record = record
@@ -274,9 +278,15 @@ class Receiver:
     def start(self, host: str, port: int, advertised: str = "") -> None:
         """Serve on a socket of this machine; `address` then says where partners are reached."""
         server = wsgi.Server((host, port), self._wsgi, numthreads=8, server_name="hutong-partner")
+        wardrobe = self._wardrobe
+        if wardrobe is not None:
+            server.ssl_adapter = ServerAdapter(lambda: wardrobe.context(NOBODY, GATEWAY, server=True))
         server.prepare()
         bound = server.bind_addr[1]
-        self.address = advertised or f"http://{host}:{bound}"
+        place = f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}"
+        self.address = advertised or f"{'http' if wardrobe is None else 'https'}://{place}"
+        if wardrobe is not None:
+            wardrobe.address = self.address
         self._server = server
         self._thread = threading.Thread(target=server.serve, name="hutong-partner", daemon=True)
         self._thread.start()
@@ -286,6 +296,8 @@ class Receiver:
         if self._server is not None and self._thread is not None:
             self._server.stop()
             self._thread.join(timeout=5)
+        if self._wardrobe is not None:
+            self._wardrobe.close()
 
     def _wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         answer = self.handle(request_from_environ(environ))

@@ -33,8 +33,9 @@ from conformance.harness.keys import AuthType
 from conformance.harness.strict import Table, read_toml, unknown
 from specs import load_requirements
 
-_NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
-_SECTIONS = ("target", "operator", "capabilities", "timings", "partner", "peer", "declarations")
+NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_SECTIONS = ("target", "tls", "operator", "capabilities", "timings", "partner", "peer", "declarations")
+_TLS_FILES = ("ca", "certificate", "key", "issuer", "issuer_key")
 _TOKEN_KEYS = ("token", "token_env", "token_file")
 
 
@@ -149,6 +150,28 @@ class Declaration:
     document: str = ""
 
 
+class TlsMode(StrEnum):
+    """How the channel between nodes is secured."""
+
+    INTL = "intl"
+    GM = "gm"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """Whom the harness trusts over TLS, and what the nodes that it plays show.
+
+    One certificate and key for all of them, or an issuer that the target trusts, by which each gets one of its own.
+    """
+
+    mode: TlsMode
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    issuer: Path | None = None
+    issuer_key: Path | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """All that a target declares. `operator` is the token of the own-side operations, None where there is none."""
@@ -160,6 +183,7 @@ class Profile:
     timings: Timings = field(default_factory=Timings)
     partner: PartnerPlace = field(default_factory=PartnerPlace)
     peer: Peer | None = None
+    tls: TlsSettings | None = None
     declarations: Mapping[str, Declaration] = field(default_factory=lambda: MappingProxyType({}))
 
     def public(self) -> dict[str, Any]:
@@ -174,6 +198,8 @@ class Profile:
                 name: {"statement": row.statement, "document": row.document} for name, row in self.declarations.items()
             },
         }
+        if self.tls is not None:
+            shown["tls"] = {"mode": self.tls.mode.value}
         if self.peer is not None:
             shown["peer"] = {"url": self.peer.url, "node_id": self.peer.node_id}
         return shown
@@ -197,6 +223,7 @@ def parse_profile(data: Mapping[str, Any], where: str, environ: Mapping[str, str
         capabilities=_capabilities(top.table("capabilities", ("protocols", "roles", "auth_types"))),
         timings=_timings(top.table("timings", tuple(Timings.__dataclass_fields__))),
         partner=_partner(top.table("partner", ("listen", "address"))),
+        tls=_tls(top.table("tls", ("mode", *_TLS_FILES)), folder),
         peer=_peer(top.table("peer", ("url", "node_id", *_TOKEN_KEYS)), folder, environ),
         declarations=_declarations(top.table("declarations", None)),
     )
@@ -215,7 +242,7 @@ def _target(table: Table, folder: Path) -> Target:
 
 def _node_id(table: Table) -> str:
     node_id = table.text("node_id")
-    if not _NODE_ID.fullmatch(node_id):
+    if not NODE_ID.fullmatch(node_id):
         raise table.fault("node_id", f'"{node_id}" is no node id', "Letters, digits and . _ : - ; at most 128.")
     return node_id
 
@@ -224,6 +251,15 @@ def _peer(table: Table, folder: Path, environ: Mapping[str, str]) -> Peer | None
     if not table.keys():
         return None
     return Peer(_address(table, "url", table.text("url")), _node_id(table), _operator(table, folder, environ))
+
+
+def _tls(table: Table, folder: Path) -> TlsSettings | None:
+    if not table.keys():
+        return None
+    mode = table.text("mode")
+    if mode not in tuple(TlsMode):
+        raise table.fault("mode", f'"{mode}" is no mode of TLS', f"Take one of {', '.join(TlsMode)}.")
+    return TlsSettings(TlsMode(mode), **{key: folder / table.text(key) for key in _TLS_FILES if key in table})
 
 
 def _operator(table: Table, folder: Path, environ: Mapping[str, str]) -> Secret | None:

@@ -5,6 +5,7 @@ HttpTransport goes over the network. The kill matrix puts the reference node beh
 
 from __future__ import annotations
 
+import threading
 from typing import Protocol
 from urllib.parse import quote, urlsplit
 
@@ -12,9 +13,13 @@ import requests
 import urllib3
 
 from conformance.harness.errors import HarnessError
+from conformance.harness.profile import NODE_ID
 from conformance.harness.records import Answer, Request
+from conformance.harness.tls import NodeAdapter, Wardrobe
 
 MAX_ANSWER = 16 * 1024 * 1024
+MOST_SESSIONS = 128
+NOBODY = "hutong-harness"  # who shows a certificate where a request names no source
 
 
 class Unanswered(HarnessError):
@@ -36,20 +41,18 @@ def query_string(query: tuple[tuple[str, str], ...]) -> str:
 class HttpTransport:
     """Carries requests over HTTP: no redirects, no proxies from the environment, bounded answers."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, wardrobe: Wardrobe | None = None) -> None:
         parts = urlsplit(url)
         self._base = f"{parts.scheme}://{parts.netloc}"
-        self._session = requests.Session()
-        self._session.trust_env = False
-        adapter = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=64)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        self._wardrobe = wardrobe
+        self._lock = threading.Lock()
+        self._sessions: dict[str, requests.Session] = {}
 
     def send(self, request: Request, timeout: float) -> Answer:
         """Send one request. Raises Unanswered when no whole answer comes in time."""
         url = self._base + request.path + (f"?{query_string(request.query)}" if request.query else "")
         try:
-            with self._session.request(
+            with self._session(request).request(
                 request.method,
                 url,
                 headers=dict(request.headers),
@@ -67,6 +70,27 @@ class HttpTransport:
         if len(body) > MAX_ANSWER:
             raise Unanswered(f"the answer is longer than {MAX_ANSWER} bytes", hint="Answer in pages.")
         return Answer(status, headers, body)
+
+
+    def _session(self, request: Request) -> requests.Session:
+        """Return the session of whoever the request says to be its source."""
+        source = request.headers.get("x-source-node-id", "")
+        who = "" if self._wardrobe is None else source if NODE_ID.fullmatch(source) else NOBODY
+        with self._lock:
+            session = self._sessions.pop(who, None) or self._new_session(who)
+            self._sessions[who] = session  # the one used last stands last
+            if len(self._sessions) > MOST_SESSIONS:
+                self._sessions.pop(next(iter(self._sessions))).close()
+        return session
+
+    def _new_session(self, who: str) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False
+        plain = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=64)
+        adapter = plain if self._wardrobe is None else NodeAdapter(self._wardrobe, who, pool_maxsize=64)
+        session.mount("http://", plain)
+        session.mount("https://", adapter)
+        return session
 
 
 def _remedy(exc: Exception, base: str) -> str:

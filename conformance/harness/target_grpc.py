@@ -6,44 +6,57 @@ a stream all of them, each after its length; the answer's body is the last messa
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import grpc
 
 from conformance.harness import channel, ptp
+from conformance.harness.profile import NODE_ID
 from conformance.harness.records import Answer, Request
-from conformance.harness.target import MAX_ANSWER, Unanswered
+from conformance.harness.target import MAX_ANSWER, NOBODY, Unanswered
+from conformance.harness.tls import Wardrobe
 
 _OPTIONS = (("grpc.max_receive_message_length", MAX_ANSWER), ("grpc.enable_http_proxy", 0))
 
 
 class GrpcTransport:
-    """Carries messages to grpc://host:port; one connection, made when it is first used."""
+    """Carries messages to grpc://host:port; one connection for each node that is played, made when it is first used."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, wardrobe: Wardrobe | None = None) -> None:
         self._address = address
-        self._channel: grpc.Channel | None = None
+        self._wardrobe = wardrobe
+        self._lock = threading.Lock()
+        self._channels: dict[str, grpc.Channel] = {}
 
     def send(self, request: Request, timeout: float) -> Answer:
         """Send one message, or one stream. Raises Unanswered when no answer comes in time."""
-        if self._channel is None:
-            self._channel = grpc.insecure_channel(urlsplit(self._address).netloc, options=_OPTIONS)
+        opened = self._channel(request.headers.get("x-source-node-id", ""))
         metadata = tuple((name, value) for name, value in request.headers.items() if name != "content-type")
         try:
             if channel.FRAME_CODE in request.headers:
                 body = b""
-                stream = self._channel.stream_stream(request.path, bytes, bytes)
+                stream = opened.stream_stream(request.path, bytes, bytes)
                 for answer in stream(_messages(request.body), timeout=timeout, metadata=metadata):
                     body = answer
             else:
-                body = self._channel.unary_unary(request.path, bytes, bytes)(
-                    request.body, timeout=timeout, metadata=metadata
-                )
+                body = opened.unary_unary(request.path, bytes, bytes)(request.body, timeout=timeout, metadata=metadata)
         except grpc.RpcError as exc:
             hint = f"Serve gRPC at {self._address}, or correct [target] grpc in the profile."
             raise Unanswered(f"no answer from {self._address} ({type(exc).__name__})", hint=hint) from exc
         return Answer(200, {"content-type": channel.GRPC}, body)
+
+    def _channel(self, source: str) -> grpc.Channel:
+        target = urlsplit(self._address).netloc
+        who = source if self._wardrobe is not None and NODE_ID.fullmatch(source) else NOBODY
+        with self._lock:
+            if who not in self._channels and self._wardrobe is None:
+                self._channels[who] = grpc.insecure_channel(target, options=_OPTIONS)
+            elif who not in self._channels and self._wardrobe is not None:
+                credentials = grpc.ssl_channel_credentials(*self._wardrobe.material(who))
+                self._channels[who] = grpc.secure_channel(target, credentials, options=_OPTIONS)
+            return self._channels[who]
 
 
 def _messages(body: bytes) -> Iterator[bytes]:

@@ -55,11 +55,15 @@ class StreamingOutbound(Outbound, Protocol):
 class HttpOutbound:
     """Sends over sockets; one session for each thread, because sessions are not shared between threads.
 
-    With a secure channel it sends by TLS only, and each session is for one node, whose certificate it demands.
+    With a secure channel it sends by TLS only, unless `plain` allows both, and each session is for one node, whose
+    certificate it demands.
     """
 
-    def __init__(self, tls: SecureChannel | None = None, handshake_seconds: float = 10.0) -> None:
+    def __init__(
+        self, tls: SecureChannel | None = None, handshake_seconds: float = 10.0, *, plain: bool = False
+    ) -> None:
         self._local = threading.local()
+        self._plain = plain
         self._tls = tls
         self._handshake_seconds = handshake_seconds
 
@@ -101,7 +105,8 @@ class HttpOutbound:
         session = requests.Session()
         session.trust_env = False
         if self._tls is not None:
-            session.adapters.clear()  # and what is not https:// cannot be sent
+            if not self._plain:
+                session.adapters.clear()  # and what is not https:// cannot be sent
             session.mount("https://", TlsHttpAdapter(self._tls, target, self._handshake_seconds))
         return session
 

@@ -83,9 +83,7 @@ def _free_port() -> int:
 
 
 @contextmanager
-def serve(
-    data: Path, node_id: str, *, faults: Sequence[str] = (), secured: Secured | None = None
-) -> Iterator[Served]:
+def serve(data: Path, node_id: str, *, faults: Sequence[str] = (), secured: Secured | None = None) -> Iterator[Served]:
     """Run one reference node on a free port until the block ends."""
     port = 0 if secured is None else _free_port()  # a certificate names the port
     command = [sys.executable, "-m", "conformance.cli", "node", "--port", str(port), "--data", str(data)]
@@ -121,7 +119,7 @@ def serve(
 
 @contextmanager
 def two_nodes(faults: Sequence[str] = (), tls: str = "off") -> Iterator[dict[str, object]]:
-    """Run the node under test (with these faults) and a healthy peer; hand out the profile to certify the first with."""
+    """Run the node under test (with these faults) and a healthy peer; hand out the profile of the first."""
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hutong-demo-")))
         secured = None if tls == "off" else Secured.found(tls, root / "ca")

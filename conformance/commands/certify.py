@@ -56,7 +56,9 @@ def certify(
             if demo:
                 chosen = parse_profile(stack.enter_context(demonstration.two_nodes(tuple(fault or ()), tls)), "demo")
             elif fault or tls != "off":
-                raise UsageError("--fault and --tls go with --demo", hint="For another target, see [tls] of its profile.")
+                raise UsageError(
+                    "--fault and --tls go with --demo", hint="For another target, see [tls] of its profile."
+                )
             else:
                 chosen = profile_of(profile, target)
             code = _certify(chosen, out_dir, level, parts, jobs, waiver_file)

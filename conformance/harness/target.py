@@ -71,7 +71,6 @@ class HttpTransport:
             raise Unanswered(f"the answer is longer than {MAX_ANSWER} bytes", hint="Answer in pages.")
         return Answer(status, headers, body)
 
-
     def _session(self, request: Request) -> requests.Session:
         """Return the session of whoever the request says to be its source."""
         source = request.headers.get("x-source-node-id", "")

@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 import flask
 import jsonschema_rs
 import structlog
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
@@ -346,6 +346,8 @@ def as_refusal(failure: Exception) -> Refusal:
             return Refusal("REQUEST_INVALID")
         case OperationalError() | PoolTimeout():
             return Refusal("STORE_UNAVAILABLE")
+        case DataError():  # PostgreSQL takes no U+0000
+            return Refusal("REQUEST_INVALID")
         case IntegrityError():  # a key taken between look and write by a concurrent request
             return Refusal("STORE_UNAVAILABLE")
         case _:

@@ -83,6 +83,12 @@ def test_replicas_are_one_node(replicas: tuple[TestNode, TestNode, TestNode]) ->
         assert migrate.differences(connection) == []
 
 
+def test_what_postgresql_cannot_store_is_no_failure_of_the_node(replicas: tuple[TestNode, TestNode, TestNode]) -> None:
+    """A text with U+0000 is refused as a request, or kept, and never answered with an internal error."""
+    answer = replicas[1].own("ownProjectCreate", project_id="prj-1", name="a\0b")
+    assert answer.error in (None, "REQUEST_INVALID")
+
+
 def test_a_nonce_counts_at_every_replica(replicas: tuple[TestNode, TestNode, TestNode]) -> None:
     """A request that one replica has answered is a replay at the other, and failures lock out at both."""
     partner, one, two = replicas

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from reference_node.errors import Refusal
+from reference_node.faults import Faults
 from reference_node.transport.spool import Payload
 
 WINDOW = 1024
@@ -54,9 +55,15 @@ class Mailbox:
     """The queues of one session at one node; any thread may use it."""
 
     def __init__(
-        self, *, quota: int, counters: Counters | None = None, waiting: Callable[[], None] | None = None
+        self,
+        *,
+        quota: int,
+        counters: Counters | None = None,
+        waiting: Callable[[], None] | None = None,
+        faults: Faults | None = None,
     ) -> None:
         self._quota = quota
+        self._faults = Faults() if faults is None else faults
         self._counters = counters or Counters()
         self._waiting = waiting
         self._changed = threading.Condition()
@@ -96,12 +103,20 @@ class Mailbox:
         if timeout > 0 and not self._queues.get(topic) and self._waiting is not None:
             self._waiting()  # which may take its time: the others must not wait for it
         with self._changed:
+            if self._faults.on("pop-does-not-wait"):
+                timeout = 0
+            if self._faults.on("pop-waits-too-long"):
+                timeout = min(12 * timeout, 4)
+            if self._faults.on("topics-mixed") and topic not in self._queues:
+                topic = next(iter(self._queues), topic)
             self._changed.wait_for(lambda: self._closed or self._queues.get(topic), timeout)
             self._check_open()
             queue = self._queues.get(topic)
             if not queue:
                 return None
-            payload = queue.popleft()
+            if self._faults.on("pop-leaves-message"):
+                return queue[0].share()
+            payload = queue.pop() if self._faults.on("pop-takes-newest") else queue.popleft()
             if not queue:
                 del self._queues[topic]
             self._size -= payload.size
@@ -124,13 +139,19 @@ class Mailbox:
         """Return a copy of the oldest message, which stays where it is; None when there is none."""
         with self._changed:
             self._check_open()
+            if self._faults.on("peek-consumes"):
+                return self.pop(topic, 0)
             queue = self._queues.get(topic)
-            return queue[0].share() if queue else None
+            return queue[0].share() if queue and not self._faults.on("peek-shows-nothing") else None
 
     def release(self, topic: str | None = None) -> int:
         """Drop what was not taken from a topic, or from all; return how many messages that were."""
         with self._changed:
-            return self._drop(topic)
+            if self._faults.on("release-ignored"):
+                return 0
+            if self._faults.on("release-forgets-numbers"):
+                self._streams.clear()
+            return self._drop(None if self._faults.on("release-drops-all") else topic)
 
     def close(self) -> None:
         """Drop everything; whoever waits here is told that the session is over."""
@@ -143,8 +164,12 @@ class Mailbox:
         stream = self._stream(source, topic)
         if sequence is not None:
             if self._is_known(stream, sequence):
-                return self._forget(payload)
-            if sequence > stream.expected + WINDOW:
+                if self._faults.on("repeated-message-refused"):
+                    raise Refusal("REQUEST_INVALID", pointer="x-ptp-sequence")
+                if not self._faults.on("repeated-message-delivered"):
+                    return self._forget(payload)
+                sequence = None
+            elif sequence > stream.expected + WINDOW and not self._faults.on("sequence-window-unbounded"):
                 raise Refusal("SEQUENCE_AHEAD", expected=stream.expected)
         # the message that fills a gap is let in above the quota: what is held behind it could never leave otherwise
         if not (stream.held and sequence == stream.expected):
@@ -152,6 +177,9 @@ class Mailbox:
             self._await_room(payload.size, 0 if early else timeout)
         if sequence is not None and self._is_known(stream, sequence):  # a retry has overtaken it in the meantime
             return self._forget(payload)
+        if self._lost(stream, source, sequence):
+            payload.discard()
+            return True
         self._size += payload.size
         self._counters.pushed += 1
         self._counters.bytes_in += payload.size
@@ -165,6 +193,12 @@ class Mailbox:
                 stream.expected += 1
         self._changed.notify_all()
         return True
+
+    def _lost(self, stream: _Stream, source: str, sequence: int | None) -> bool:
+        """Tell whether a defect loses a message of another node."""
+        if sequence is None:
+            return bool(source) and self._faults.on("unnumbered-message-lost")
+        return sequence != stream.expected and self._faults.on("early-message-lost")
 
     def _forget(self, payload: Payload) -> bool:
         self._counters.duplicates += 1

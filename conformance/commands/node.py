@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +15,8 @@ from conformance.harness.verdict import ExitCode
 
 def node(
     context: typer.Context,
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8801,
-    data: Annotated[Path, typer.Option(help="Folder of database, keys and operator token.")] = Path("node-data"),
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one; 8801 by default.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of database, keys and token; node-data by default.")] = None,
     config: Annotated[Path | None, typer.Option(help="Configuration (TOML).")] = None,
     host: Annotated[str | None, typer.Option(help="Interface; 127.0.0.1 by default.")] = None,
     node_id: Annotated[str | None, typer.Option("--id", help="Node id, at the first start.")] = None,
@@ -44,6 +45,6 @@ def node(
             lockout_seconds=lockout_seconds,
             faults=tuple(fault) if fault else None,
         )
-        serve(settings)
+        serve(settings if settings.data else replace(settings, data=Path("node-data")))
     except ConfigError as exc:
         raise fail(UsageError(str(exc), hint=exc.hint), ExitCode.USAGE) from exc

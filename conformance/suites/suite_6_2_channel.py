@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 from conformance.harness.channel import NODE_HEADERS, Form
 from conformance.harness.channel_calls import Bend, Line, Message
 from conformance.harness.registry import scenario
@@ -123,7 +125,9 @@ def test_channel_end(world: World) -> None:
     job_id = world.facts["one:job"]
     world.call("stop", partner, "jobStop", {"job_id": job_id}).at("")
     work.demanded(work.job_is(world, "stopped", job_id, "FINISHED"), "/job_status", "FINISHED")
-    world.elapse(world.profile.timings.session_linger_seconds + MARGIN)
+    world.elapse(world.profile.timings.session_linger_seconds)
+    looks = count()
+    world.eventually(lambda: None if line.peek(f"waiting~{next(looks)}", "end").accepted else True)
     line.invoke("late", partner, Message("end", TEXT, 1), breaks="the job has ended")
     line.pop("pop-late", "end", breaks="the job has ended")
 

@@ -197,3 +197,10 @@ def test_the_public_form_reads_back(
     partner = {"listen": f"127.0.0.1:{port}"}
     profile = parse(capabilities=capabilities, timings=timings, partner=partner, declarations=said, peer=peer)
     assert parse_profile(json.loads(json.dumps(profile.public())), "p.toml", {}) == profile
+
+
+def test_the_second_protocol_has_an_address_of_its_own() -> None:
+    """[target] grpc names the data plane over gRPC; another scheme is told."""
+    assert parse(target={**LEAST, "grpc": "grpc://node.example.org:8443"}).target.grpc == "grpc://node.example.org:8443"
+    assert parse().target.grpc == ""
+    assert "grpc" in str(refusal(target={**LEAST, "grpc": "https://node.example.org"}))

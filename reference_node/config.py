@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from reference_node.errors import ConfigError
-from reference_node.security.suites import SUITES, TLS_SUITES
+from reference_node.security.suites import CERT, SUITES, TLS_SUITES
 
 AUTH_TYPES = tuple(str(suite.auth_type) for suite in SUITES)
 _TLS_NAMES = tuple(suite.name for suite in TLS_SUITES)
@@ -115,7 +115,7 @@ class Config:
     port: int = _key("server", 8801, _number(0, 65535))
     threads: int = _key("server", 10, _number(1, 256))
     background: bool = _key("server", True, _flag)
-    auth_types: tuple[str, ...] = _key("security", AUTH_TYPES, _some_of(*AUTH_TYPES))
+    auth_types: tuple[str, ...] = _key("security", AUTH_TYPES, _some_of(*AUTH_TYPES, CERT))
     timestamp_window_seconds: int = _key("security", 300, _number(1, 86_400))
     lockout_threshold: int = _key("security", 5, _number(1, 1000))
     lockout_seconds: int = _key("security", 300, _number(1, 86_400))

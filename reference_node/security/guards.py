@@ -25,7 +25,7 @@ from reference_node.domain import EndReason, Status
 from reference_node.domain.job import JobStatus
 from reference_node.errors import Refusal
 from reference_node.node import Node
-from reference_node.security import credentials, signing
+from reference_node.security import certified, credentials, signing
 from reference_node.security.errors import DigestMismatch, InvalidSignature, SignatureMissing, SignatureRefused
 from reference_node.security.keys import PublicKey
 from reference_node.security.tls import Presented
@@ -140,7 +140,8 @@ def presented_headers(node: Node, incoming: Incoming) -> bool:
 def presented(node: Node, incoming: Incoming, body: Mapping[str, Any], *, proof: bool) -> Caller | None:
     """Authenticate a node by the key that its body presents."""
     credential, auth_type = body.get("auth_credential"), body.get("auth_type")
-    key = credentials.key(node.faults, auth_type, credential) if credential and auth_type else None
+    source = incoming.headers.get(signing.SOURCE) or str(body.get("node_id"))
+    key = certified.key(node, auth_type, credential, source) if credential and auth_type else None
     if proof and not node.faults.on("possession-not-proven"):
         if key is None:
             raise Refusal("SIGNATURE_INVALID", pointer="/auth_credential")

@@ -31,6 +31,10 @@ class AuthType(StrEnum):
     SHA256_RSA = "SHA256_RSA"
 
 
+# a certificate of the agreed CA as credential: the suite is the one of the key inside
+CERT: Final = "CERT"
+
+
 class KeyKind(StrEnum):
     """The kinds of key a suite signs with."""
 

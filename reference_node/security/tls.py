@@ -26,7 +26,7 @@ from reference_node.security import certificates
 from reference_node.security.certificates import GATEWAY, Certificate, Holder
 from reference_node.security.errors import CertificateRefused, SecurityFailure
 from reference_node.security.keys import PrivateKey
-from reference_node.security.suites import TLS_SUITES, AuthType
+from reference_node.security.suites import CERT, TLS_SUITES, AuthType
 from reference_node.security.trust import Trust
 
 
@@ -59,6 +59,8 @@ class Presented:
 
 def trust_of(config: Config) -> Trust | None:
     """Return the CA that a configuration names, if it names one."""
+    if config.tls_ca is None and CERT in config.auth_types:
+        raise ConfigError("[security] auth_types lists CERT and no CA is trusted", hint="give [tls] ca and crl")
     return None if config.tls_ca is None else Trust(config.tls_ca, config.tls_crl)
 
 

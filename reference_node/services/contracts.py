@@ -20,7 +20,7 @@ from reference_node.domain import EndReason, Role, Status, contract
 from reference_node.domain.contract import Terms
 from reference_node.errors import Refusal
 from reference_node.node import Node
-from reference_node.security import credentials
+from reference_node.security import certified
 from reference_node.security.guards import Caller
 from reference_node.security.keys import PublicKey
 from reference_node.store.contracts import ContractRow, PartnerKeyRow
@@ -36,7 +36,7 @@ def receive_application(node: Node, session: Session, caller: Caller | None, bod
     differs = caller is not None and caller.node_id != applicant
     if differs and not node.faults.on("application-source-not-compared"):
         raise Refusal("REQUEST_INVALID", pointer="/node_id")
-    key = acceptable_key(node, body)
+    key = acceptable_key(node, body, body["node_id"])
     _refuse_takeover(node, session, applicant, key)
     now = node.now()
     if node.faults.on("past-expiry-accepted"):
@@ -78,7 +78,8 @@ def receive_decision(node: Node, session: Session, caller: Caller | None, body: 
     stranger = caller is not None and caller.node_id != row.partner_node_id
     if (stranger and not node.faults.on("confirm-from-anyone-accepted")) or not row.is_applicant:
         raise Refusal("NOT_YOURS", pointer="/contract_id")
-    key = acceptable_key(node, body) if "auth_credential" in body and "auth_type" in body else None
+    presented = "auth_credential" in body and "auth_type" in body
+    key = acceptable_key(node, body, row.partner_node_id) if presented else None
     decision = Status(body["status"])
     settle(node, session, row)
     repeated = row.status == decision and (key is None or row.partner_key in (None, key.fingerprint))
@@ -245,12 +246,12 @@ def particulars_of(body: Mapping[str, Any]) -> dict[str, Any]:
     return {name: body[name] for name in _PARTICULARS if body.get(name) is not None}
 
 
-def acceptable_key(node: Node, body: Mapping[str, Any]) -> PublicKey:
-    """Return the key that a body presents, if this node takes its kind (9.2-f)."""
+def acceptable_key(node: Node, body: Mapping[str, Any], source: str) -> PublicKey:
+    """Return the key that a body presents for a node, if this one takes its kind (9.2-f)."""
     refused = body["auth_type"] not in node.config.auth_types or node.faults.on(f"refuses-{body['auth_type']}")
     if refused and not node.faults.on("unknown-suite-downgraded"):
         raise Refusal("CREDENTIAL_TYPE_UNSUPPORTED", pointer="/auth_type")
-    return credentials.key(node.faults, body["auth_type"], body["auth_credential"])
+    return certified.key(node, body["auth_type"], body["auth_credential"], source)
 
 
 def register_key(session: Session, row: ContractRow, key: PublicKey, now: int) -> None:

@@ -130,7 +130,7 @@ def receive_sync(node: Node, session: Session, caller: Caller, body: Mapping[str
     if node.faults.on("refused-sync-half-kept"):
         row.partner_address = body["address"]
         session.commit()
-    key = contracts.acceptable_key(node, body)
+    key = contracts.acceptable_key(node, body, caller.node_id)
     if node.faults.on("sync-ignored"):
         return
     now = node.now()

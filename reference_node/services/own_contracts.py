@@ -341,7 +341,7 @@ def _adopt(node: Node, session: Session, row: ContractRow, answer: Mapping[str, 
         contracts.end(node, session, row, Terms(status, row.expired_time, reason))
     elif status is not Status.APPLIED:
         presented = "auth_credential" in answer and "auth_type" in answer
-        key = contracts.acceptable_key(node, answer) if presented else None
+        key = contracts.acceptable_key(node, answer, row.partner_node_id) if presented else None
         contracts.adopt(node, session, row, status, key, answer.get("expired_time"))
         if node.faults.on("recovered-key-not-kept"):
             row.partner_key = None

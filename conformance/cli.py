@@ -36,6 +36,7 @@ app.add_typer(pki.pki, name="pki")
 
 _node = typer.Typer(invoke_without_command=True, callback=node.node)
 _node.command()(restore.restore)
+_node.command()(restore.rekey)
 app.add_typer(_node, name="node")
 
 

@@ -1,4 +1,4 @@
-"""`hutong node restore`: the last backup in the place of a damaged database (9.2-e-3)."""
+"""`hutong node restore` and `rekey`: the last backup for a damaged database, another key for the vault (9.2-e)."""
 
 from __future__ import annotations
 
@@ -33,3 +33,21 @@ def restore(
         out.print(f"passed over, damaged · 已损坏，跳过: {damaged}")
     taken = datetime.fromtimestamp(found.taken_at / 1000, UTC).isoformat(timespec="seconds")
     out.print(f"{found.snapshot} ({taken}, {found.rows} rows) -> {data}")
+
+
+def rekey(
+    data: Annotated[Path, typer.Option(help="Data folder of the node, which must not be running.")],
+) -> None:
+    """Give a node another key-encryption key and a fresh data key; nothing is sealed anew · 更换密钥加密密钥。
+
+    Keep a copy of DATA/vault.key: no backup holds it. Example: `hutong node rekey --data node-a`
+    """
+    from reference_node.security.errors import SecurityFailure
+    from reference_node.security.vault import KEY_FILE, renew_kek
+
+    try:
+        key_id = renew_kek(data)
+    except (SecurityFailure, OSError) as exc:
+        hint = getattr(exc, "hint", "give the data folder of a node")
+        raise fail(UsageError(str(exc), hint=hint), ExitCode.USAGE) from exc
+    out.print(f"{data / KEY_FILE}; data key {key_id}")

@@ -288,6 +288,22 @@ def make_kek(path: Path) -> bytes:
     return kek
 
 
+def renew_kek(data: Path) -> str:
+    """Give a data folder another key-encryption key and a fresh data key; return the id of the latter.
+
+    Interrupted at any point, it is finished by being done again: the new key waits beside the old one meanwhile.
+    """
+    path, fresh = data / KEY_FILE, data / (KEY_FILE + ".new")
+    kek = load_kek(fresh) if fresh.exists() else make_kek(fresh)
+    try:
+        vault = Vault(load_kek(path), FileKeyring(data / KEYRING_FILE))
+        vault.rewrap(kek)
+    except VaultKeyRefused:
+        vault = Vault(kek, FileKeyring(data / KEYRING_FILE))  # refused too where it was never wrapped under this one
+    fresh.replace(path)
+    return vault.rotate()
+
+
 def _kek_of_folder(path: Path, keyring: FileKeyring) -> bytes:
     if path.exists():
         return load_kek(path)

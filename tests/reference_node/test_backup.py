@@ -73,6 +73,18 @@ def test_a_node_comes_back_from_its_backup_alone(tmp_path: Path) -> None:
     again.close()
 
 
+def test_the_key_of_a_node_is_changed_by_a_command(tmp_path: Path) -> None:
+    """After `hutong node rekey` the node starts with its new key and reads what it had."""
+    _, data = _backed_up(tmp_path)
+    answer = CliRunner().invoke(command_line, ["node", "rekey", "--data", str(data)])
+    assert answer.exit_code == 0, answer.output
+    assert (data / "vault.key").read_text() != (tmp_path / "kek").read_text()
+    again = _node(tmp_path)
+    assert _kept(again) == ["early", "late"]
+    again.close()
+    assert CliRunner().invoke(command_line, ["node", "rekey", "--data", str(tmp_path / "nowhere")]).exit_code == 4
+
+
 def test_a_damaged_database_is_told_and_restored(tmp_path: Path) -> None:
     """A start on a damaged or an absent database fails with the command that helps, and that command helps."""
     backup, data = _backed_up(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 
 from reference_node.security.errors import KeyDestroyed, StoreTampered, VaultKeyRefused
 from reference_node.security.keyring import FileKeyring, MemoryKeyring
-from reference_node.security.vault import KEK_BYTES, CipherName, Purpose, Vault, load_kek, make_kek, read_kek
+from reference_node.security.vault import KEK_BYTES, CipherName, Purpose, Vault, load_kek, make_kek, read_kek, renew_kek
 
 CONTEXT = b"permits.token"
 
@@ -91,6 +91,23 @@ def test_another_key_encryption_key_takes_over_without_new_data(tmp_path) -> Non
     assert again.digest(b"x", CONTEXT) == digest
     with pytest.raises(VaultKeyRefused):
         Vault.of_folder(tmp_path, kek=old)
+
+
+def test_a_folder_gets_another_key_even_when_interrupted(tmp_path) -> None:
+    """What was sealed before opens after the change, and after one that stopped before its last step."""
+    sealed = Vault.of_folder(tmp_path).seal(b"x", CONTEXT)
+    old = (tmp_path / "vault.key").read_text()
+    fresh = renew_kek(tmp_path)
+    assert (tmp_path / "vault.key").read_text() != old
+    assert Vault.of_folder(tmp_path).current() == fresh
+    (tmp_path / "vault.key").rename(tmp_path / "vault.key.new")
+    (tmp_path / "vault.key").write_text(old)
+    (tmp_path / "vault.key").chmod(0o600)
+    renew_kek(tmp_path)
+    assert Vault.of_folder(tmp_path).open(sealed, CONTEXT) == b"x"
+    (tmp_path / "vault.key").write_text("ab" * KEK_BYTES)
+    with pytest.raises(VaultKeyRefused, match="does not open"):
+        renew_kek(tmp_path)
 
 
 def test_a_second_vault_on_the_same_keys_learns_of_new_ones() -> None:

@@ -18,9 +18,9 @@ from typing import Final
 
 from cryptography.hazmat.primitives import hashes
 
+from reference_node.security import primitives
 from reference_node.security.errors import CredentialTypeUnsupported, NoCommonSuite, SuiteRefused, WeakSuite
-
-MINIMUM_STRENGTH_BITS: Final = 112
+from reference_node.security.primitives import MINIMUM_STRENGTH_BITS
 
 
 class AuthType(StrEnum):
@@ -45,18 +45,12 @@ class KeyKind(StrEnum):
 
 # the digest's name in content-digest (RFC 9530; sm3 in its manner)
 _DIGESTS: Final[dict[str, type[hashes.HashAlgorithm]]] = {"sm3": hashes.SM3, "sha-256": hashes.SHA256}
-_DIGEST_BITS: Final = {"sm3": 256, "sha-256": 256, "sha": 160, "md5": 128}
-# comparable strengths of an RSA modulus: NIST SP 800-57 part 1 rev. 5, table 2
-_RSA_STRENGTHS: Final = ((15360, 256), (7680, 192), (3072, 128), (2048, 112), (1024, 80))
 
 
 def strength(kind: KeyKind, key_bits: int, digest: str) -> int:
     """Return the security strength in bits: the weaker of the key and the digest's collision resistance."""
-    if kind is KeyKind.RSA:
-        key_strength = next((bits for modulus, bits in _RSA_STRENGTHS if key_bits >= modulus), 0)
-    else:
-        key_strength = key_bits // 2
-    return min(key_strength, _DIGEST_BITS.get(digest, 0) // 2)
+    of_key = primitives.rsa_strength if kind is KeyKind.RSA else primitives.curve_strength
+    return min(of_key(key_bits), primitives.hash_strength(digest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,23 +127,23 @@ def negotiate(ours: Iterable[str], theirs: Iterable[str]) -> Suite:
 
 @dataclass(frozen=True, slots=True)
 class TlsSuite:
-    """A cipher suite of the channel (9.2-g), as OpenSSL names it; `group_bits` is the strength of its key exchange."""
+    """A cipher suite of the channel (9.2-g), as OpenSSL names it, and the primitives that it is made of."""
 
     name: str
     mode: str
     version: str
-    cipher_bits: int
-    digest_bits: int
-    group_bits: int
+    cipher: str
+    digest: str
+    group: str
 
     @property
     def strength_bits(self) -> int:
         """Security strength in bits: the weakest of cipher, digest and key exchange."""
-        return min(self.cipher_bits, self.digest_bits // 2, self.group_bits)
+        return primitives.weakest(self.cipher, self.digest, self.group)
 
 
 def tls_registry(*suites: TlsSuite) -> tuple[TlsSuite, ...]:
-    """Take suites in the order of preference; refuse a weak one and one that was there before."""
+    """Take suites in the order of preference; refuse one of a primitive that is not registered, or given before."""
     for suite in suites:
         if suite.strength_bits < MINIMUM_STRENGTH_BITS:
             raise WeakSuite(f"{suite.name} has {suite.strength_bits} bits, under {MINIMUM_STRENGTH_BITS}")
@@ -159,11 +153,11 @@ def tls_registry(*suites: TlsSuite) -> tuple[TlsSuite, ...]:
 
 
 TLS_SUITES: Final = tls_registry(
-    TlsSuite("TLS_SM4_GCM_SM3", "gm", "1.3", 128, 256, 128),
-    TlsSuite("TLS_AES_256_GCM_SHA384", "intl", "1.3", 256, 384, 126),
-    TlsSuite("TLS_CHACHA20_POLY1305_SHA256", "intl", "1.3", 256, 256, 126),
-    TlsSuite("TLS_AES_128_GCM_SHA256", "intl", "1.3", 128, 256, 126),
-    TlsSuite("ECDHE-ECDSA-AES256-GCM-SHA384", "intl", "1.2", 256, 384, 126),
-    TlsSuite("ECDHE-ECDSA-CHACHA20-POLY1305", "intl", "1.2", 256, 256, 126),
-    TlsSuite("ECDHE-ECDSA-AES128-GCM-SHA256", "intl", "1.2", 128, 256, 126),
+    TlsSuite("TLS_SM4_GCM_SM3", "gm", "1.3", "SM4", "SM3", "SM2"),
+    TlsSuite("TLS_AES_256_GCM_SHA384", "intl", "1.3", "AES-256", "SHA-384", "X25519"),
+    TlsSuite("TLS_CHACHA20_POLY1305_SHA256", "intl", "1.3", "ChaCha20", "SHA-256", "X25519"),
+    TlsSuite("TLS_AES_128_GCM_SHA256", "intl", "1.3", "AES-128", "SHA-256", "X25519"),
+    TlsSuite("ECDHE-ECDSA-AES256-GCM-SHA384", "intl", "1.2", "AES-256", "SHA-384", "X25519"),
+    TlsSuite("ECDHE-ECDSA-CHACHA20-POLY1305", "intl", "1.2", "ChaCha20", "SHA-256", "X25519"),
+    TlsSuite("ECDHE-ECDSA-AES128-GCM-SHA256", "intl", "1.2", "AES-128", "SHA-256", "X25519"),
 )

@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from reference_node.security import primitives
 from reference_node.security.errors import KeyDestroyed, StoreTampered, VaultKeyRefused
 from reference_node.security.keyring import FileKeyring, KeyRecord, MemoryKeyring
 
@@ -55,7 +56,11 @@ class CipherName(StrEnum):
     AES_256_GCM = "AES-256-GCM"
 
 
-_KEY_SIZES: Final = {CipherName.SM4_GCM: 16, CipherName.AES_256_GCM: 32}
+# of both ciphers the key is as long as it is strong
+_KEY_SIZES: Final = {
+    CipherName.SM4_GCM: primitives.find("SM4").strength_bits // 8,
+    CipherName.AES_256_GCM: primitives.find("AES-256").strength_bits // 8,
+}
 
 
 class Purpose(StrEnum):

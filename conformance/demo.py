@@ -139,6 +139,7 @@ def profile_of(target: Served, peer: Served) -> dict[str, object]:
             **({"grpc": target.grpc} if target.grpc else {}),
         },
         "operator": {"token_file": str(target.token_file)},
+        "auditor": {"token_file": str(target.data / "auditor-token")},
         "timings": {"lockout_seconds": LOCKOUT_SECONDS, "session_linger_seconds": LINGER_SECONDS},
         "peer": {"url": peer.address, "node_id": peer.node_id, "token_file": str(peer.token_file)},
     }

@@ -17,6 +17,7 @@ from reference_node import log
 from reference_node.clock import Clock, SystemClock
 from reference_node.config import Config
 from reference_node.errors import ConfigError
+from reference_node.evidence.room import Evidence
 from reference_node.faults import Faults
 from reference_node.identity import Identity
 from reference_node.interfaces import HANDLERS, channel, router
@@ -91,6 +92,7 @@ def create_app(
         vault=vault,
         leadership=Leadership(store),
         backup=_backup(config, vault),
+        evidence=Evidence.of_node(node_id, config, clock, store, vault, identity, faults),
         trust=trust,
         tls=tls,
         listening=f"{'http' if tls is None else 'https'}://{config.hosts[0]}:{config.port}",

@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from reference_node.errors import ConfigError
+from reference_node.evidence.noting import ALWAYS, GROUPS, Act
 from reference_node.security.suites import CERT, SUITES, TLS_SUITES
 
 AUTH_TYPES = tuple(str(suite.auth_type) for suite in SUITES)
 _TLS_NAMES = tuple(suite.name for suite in TLS_SUITES)
+
+_ACTS = tuple(group for group in GROUPS if group != ALWAYS)
 
 
 def _key(section: str, default: Any, check: Callable[[Any], str | None], name: str = "") -> Any:
@@ -148,6 +151,16 @@ class Config:
     keep_days: int = _key("job", 30, _number(0, 36_500))
     memory_most_mib: int = _key("job", 65_536, _number(1, 1_048_576), "memory_mib")
     session_linger_seconds: int = _key("job", 60, _number(0, 86_400))
+    auditor_token: str | None = _key("evidence", None, _token)
+    evidence_acts: tuple[str, ...] = _key("evidence", _ACTS, _some_of(*_ACTS, *Act), "acts")
+    evidence_content: str = _key("evidence", "digests", _one_of("digests", "terms"), "content")
+    evidence_retention_days: int = _key("evidence", 183, _number(183, 36_500), "retention_days")
+    evidence_segment_days: int = _key("evidence", 1, _number(1, 31), "segment_days")
+    evidence_segment_records: int = _key("evidence", 10_000, _number(2, 1_000_000), "segment_records")
+    evidence_checkpoint_records: int = _key("evidence", 64, _number(1, 10_000), "checkpoint_records")
+    evidence_checkpoint_seconds: int = _key("evidence", 60, _number(1, 86_400), "checkpoint_seconds")
+    evidence_backup: Path | None = _key("evidence", None, _path, "backup")  # noqa: RUF009 - the same
+    evidence_backup_seconds: int = _key("evidence", 3600, _number(1, 86_400), "backup_seconds")
     faults: tuple[str, ...] = _key("faults", (), _names, "active")
 
     @property

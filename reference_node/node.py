@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from reference_node.clock import Clock
 from reference_node.config import Config
+from reference_node.evidence.room import Evidence
 from reference_node.faults import Faults
 from reference_node.identity import Identity
 from reference_node.runtime.catalogue import Catalogue
@@ -70,6 +71,7 @@ class Node:
     vault: Vault
     leadership: Leadership
     backup: Backup | None
+    evidence: Evidence
     trust: Trust | None = None
     tls: SecureChannel | None = None
     listening: str = field(default="http://127.0.0.1")

@@ -60,8 +60,8 @@ class Operation:
 
     @property
     def own_side(self) -> bool:
-        """Whether the operation is for this node's operator rather than for its partners."""
-        return self.auth == "operator"
+        """Whether the operation is for this node's operator or auditor rather than for its partners."""
+        return self.auth in ("operator", "auditor")
 
 
 @dataclass(frozen=True, slots=True)

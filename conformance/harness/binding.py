@@ -60,7 +60,7 @@ _SECTIONS = (
 )
 _WITHOUT = {Part.QUERY: "without_query", Part.REQUEST: "without_request", Part.ANSWER: "without_answer"}
 _OPERATION = ("method", "path", "values", *Part, *_WITHOUT.values())
-_UNSIGNED = ("none", "operator", "session")  # x-auth of operations that no partner signs
+_UNSIGNED = ("none", "operator", "auditor", "session")  # x-auth of operations that no partner signs
 _HEADERS = (
     "x-auth-sign",
     "x-csrf-protection",

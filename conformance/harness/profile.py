@@ -34,7 +34,7 @@ from conformance.harness.strict import Table, read_toml, unknown
 from specs import load_requirements
 
 NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
-_SECTIONS = ("target", "tls", "operator", "capabilities", "timings", "partner", "peer", "declarations")
+_SECTIONS = ("target", "tls", "operator", "auditor", "capabilities", "timings", "partner", "peer", "declarations")
 _TLS_FILES = ("ca", "certificate", "key", "issuer", "issuer_key")
 _TOKEN_KEYS = ("token", "token_env", "token_file")
 
@@ -51,6 +51,7 @@ class Protocol(StrEnum):
     JOB = "job"
     TASK = "task"
     CHANNEL = "channel"
+    EVIDENCE = "evidence"
 
 
 class Role(StrEnum):
@@ -174,11 +175,12 @@ class TlsSettings:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """All that a target declares. `operator` is the token of the own-side operations, None where there is none."""
+    """All that a target declares. `operator` and `auditor` are the tokens of the own-side operations, None = none."""
 
     source: str
     target: Target
     operator: Secret | None = None
+    auditor: Secret | None = None
     capabilities: Capabilities = field(default_factory=Capabilities)
     timings: Timings = field(default_factory=Timings)
     partner: PartnerPlace = field(default_factory=PartnerPlace)
@@ -220,6 +222,7 @@ def parse_profile(data: Mapping[str, Any], where: str, environ: Mapping[str, str
         source=where,
         target=_target(top.table("target", ("name", "url", "node_id", "binding", "grpc")), folder),
         operator=_operator(top.table("operator", _TOKEN_KEYS), folder, environ),
+        auditor=_operator(top.table("auditor", _TOKEN_KEYS), folder, environ),
         capabilities=_capabilities(top.table("capabilities", ("protocols", "roles", "auth_types"))),
         timings=_timings(top.table("timings", tuple(Timings.__dataclass_fields__))),
         partner=_partner(top.table("partner", ("listen", "address"))),

@@ -179,11 +179,13 @@ class World:
         token: str | None = None,
         raw: bytes | None = None,
     ) -> Told:
-        """Call an own-side operation as the target's operator. `token` replaces the profile's."""
+        """Call an own-side operation as the target's operator, or auditor. `token` replaces the profile's."""
         self.offered(operation)
-        secret = self.profile.operator
+        audit = self.stage.contract.operations[operation].auth == "auditor"
+        secret = self.profile.auditor if audit else self.profile.operator
         if secret is None and token is None:
-            raise Undrivable(f"the profile has no [operator] token, so {operation} cannot be called")
+            section = "auditor" if audit else "operator"
+            raise Undrivable(f"the profile has no [{section}] token, so {operation} cannot be called")
         shown = token if token is not None else (secret.reveal() if secret else "")
         method, path, query, body = self._spelled(operation, data or {}, raw)
         headers = {} if method == "GET" else {"content-type": "application/json"}

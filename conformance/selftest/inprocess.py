@@ -41,6 +41,7 @@ URL = "http://target.test"
 PEER_ID = "node-peer"
 PEER_URL = "http://peer.test"
 TOKEN = "operator-token-of-the-lab"  # noqa: S105  lives as long as the process
+AUDITOR = "auditor-token-of-the-lab"
 LOCKOUT_SECONDS = 2
 LINGER_SECONDS = 1
 START_MS = 1_800_000_000_000
@@ -251,6 +252,7 @@ def demo_profile() -> Profile:
         {
             "target": {"name": "reference node", "url": URL, "node_id": NODE_ID},
             "operator": {"token": TOKEN},
+            "auditor": {"token": AUDITOR},
             "peer": {"url": PEER_URL, "node_id": PEER_ID, "token": TOKEN},
             "timings": {
                 "lockout_seconds": LOCKOUT_SECONDS,
@@ -280,6 +282,7 @@ def lab(faults: Sequence[str] = ()) -> Lab:
         address=URL,
         lockout_seconds=LOCKOUT_SECONDS,
         session_linger_seconds=LINGER_SECONDS,
+        auditor_token=AUDITOR,
         background=False,
         faults=tuple(faults),
     )

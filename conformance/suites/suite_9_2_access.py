@@ -31,7 +31,7 @@ def _sample(world: World, row: Operation) -> dict[str, Any]:
 def test_access_own_side(world: World) -> None:
     """Every own-side operation is called without a token; a wrong one and a partner's signature fail too (9.2-b-4)."""
     partner = world.signed_partner()
-    rows = [row for row in _offered(world) if row.own_side]
+    rows = [row for row in _offered(world) if row.auth == "operator"]
     world.fact("operations", [row.id for row in rows])
     world.own("with-token", "ownContractList", {})
     world.own("wrong-token", "ownContractList", {}, token=world.id("not-it"), breaks="the token is right")

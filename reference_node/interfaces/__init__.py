@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import ModuleType
 
-from reference_node.interfaces import component, dataset, flow, job, model, node, project, task
+from reference_node.interfaces import component, dataset, evidence, flow, job, model, node, project, task
 
 HANDLERS: Mapping[str, ModuleType] = {
     "node": node,
@@ -21,4 +21,5 @@ HANDLERS: Mapping[str, ModuleType] = {
     "component": component,
     "dataset": dataset,
     "model": model,
+    "evidence": evidence,
 }

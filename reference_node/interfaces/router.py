@@ -28,6 +28,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 import specs
 from reference_node.domain import RuleBroken
 from reference_node.errors import ConfigError, Refusal
+from reference_node.evidence.acting import Acting, acting, actor
 from reference_node.interfaces import wire
 from reference_node.interfaces.calls import Call
 from reference_node.node import Node
@@ -122,18 +123,31 @@ def _serve(node: Node, route: Route) -> flask.Response:
     request = incoming(environ, route.operation.path, _read(environ))
     entrance.check(node, request)
     trace = _trace(request.headers)
+    sent = request.body or request.query.encode()
+    with acting(Acting(route.operation.id, trace, sent, actor("NODE"))) as now:  # whoever it is
+        return _carry(node, route, request, trace, now)
+
+
+def _carry(node: Node, route: Route, request: Incoming, trace: str, now: Acting) -> flask.Response:
+    """Let the caller in, have the operation carried out, and answer."""
     auth = route.operation.auth
     caller: Caller | None = None
     component: str | None = None
     body: dict[str, Any] | None = None
     if auth == "operator":
         component = guards.operator(node, request)
+        now.actor = actor("OPERATOR") if component is None else actor("COMPONENT", component)
+    elif auth == "auditor":
+        guards.auditor(node, request)
+        now.actor = actor("AUDITOR")
     elif auth in ("known", "contract"):
         caller = guards.known(node, request, contract=auth == "contract")
     elif auth == "presented":
         proof = guards.presented_headers(node, request)
         body = _body(node, route, request)
         caller = guards.presented(node, request, body, proof=proof)
+    if caller is not None:
+        now.actor = actor("NODE", caller.node_id)
     with node.store.session() as session:
         try:
             if caller is not None:
@@ -148,7 +162,8 @@ def _serve(node: Node, route: Route) -> flask.Response:
                 request.headers.get(signing.TOKEN_SET, ""),
                 component,
             )
-            data = route.handler(call)
+            envelope = {"code": 0, "msg": "ok", "data": route.handler(call)}
+            now.answer = partial(wire.write, envelope)
             session.commit()
         except BaseException as failure:
             session.rollback()
@@ -156,7 +171,7 @@ def _serve(node: Node, route: Route) -> flask.Response:
             if caller is not None and not free and getattr(failure, "name", None) != "NONCE_REPLAYED":
                 _keep_nonce(node, session, caller)
             raise
-    answer = _answer({"code": 0, "msg": "ok", "data": data}, 200, trace)
+    answer = _answer(envelope, 200, trace)
     if route.operation.id == "nodeHealth" and node.faults.on("answer-breaks-off"):
         answer.headers["Content-Length"] = str(len(answer.get_data()) + 1)
         answer.headers["Connection"] = "close"

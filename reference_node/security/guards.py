@@ -107,6 +107,22 @@ def operator(node: Node, incoming: Incoming) -> str | None:
     raise Refusal("OPERATOR_TOKEN_INVALID", pointer="authorization")
 
 
+def auditor(node: Node, incoming: Incoming) -> None:
+    """Let the auditor in, and nobody else: what is kept as evidence is not for the operator to see (9.2-d-2)."""
+    scheme, _, token = incoming.headers.get("authorization", "").partition(" ")
+    given = token.strip().encode() if scheme.lower() == "bearer" else b""
+    if hmac.compare_digest(given, node.evidence.token.encode()):
+        return
+    of_operator = node.identity.operator_token.encode()
+    if hmac.compare_digest(given, of_operator) and node.faults.on("evidence-open-to-operator"):
+        return
+    if signing.SIGNATURE in incoming.headers and node.faults.on("evidence-open-to-nodes"):
+        return
+    if not given and node.faults.on("evidence-open-without-token"):
+        return
+    raise Refusal("AUDITOR_TOKEN_INVALID", pointer="authorization")
+
+
 def known(node: Node, incoming: Incoming, *, contract: bool) -> Caller:
     """Authenticate a node that this one knows by a contract in any state, or (`contract`) by one in force."""
     if "authorization" in incoming.headers and node.faults.on("operator-token-opens-node-side"):

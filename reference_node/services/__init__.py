@@ -43,6 +43,11 @@ def back_up(node: Node) -> None:
         node.backup.due(node.now())
 
 
+def keep_evidence(node: Node) -> None:
+    """Sign, copy and destroy what is due of the evidence."""
+    node.evidence.keeping.pump()
+
+
 CHORES: tuple[Callable[[Node], None], ...] = (
     own_contracts.expire,
     own_approvals.expire,
@@ -54,6 +59,7 @@ CHORES: tuple[Callable[[Node], None], ...] = (
     drive_jobs,
     retention.sweep,
     back_up,
+    keep_evidence,
 )
 
 CONTRACT_ENDED: tuple[Callable[[Node, Session, ContractRow], None], ...] = (

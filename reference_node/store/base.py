@@ -104,6 +104,11 @@ class Store:
         """Return a session that may write; who asks for it commits and closes it."""
         return self._writer()
 
+    @property
+    def writer(self) -> sessionmaker[Session]:
+        """What makes the sessions that may write, for those who follow what they do."""
+        return self._writer
+
     @contextmanager
     def begin(self) -> Iterator[Session]:
         """One writing transaction."""

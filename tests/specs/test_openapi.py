@@ -15,9 +15,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 SPECS = Path(__file__).resolve().parents[2] / "specs"
 DOCUMENTS = {path.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (SPECS / "openapi").glob("*.yaml")}
-PROTOCOLS = ("node", "project", "flow", "job", "task", "component", "dataset", "model", "channel")
+PROTOCOLS = ("node", "project", "flow", "job", "task", "component", "dataset", "model", "evidence", "channel")
 BASE = "https://specs.invalid/"
-AUTHS = {"none", "presented", "known", "contract", "operator", "session"}
+AUTHS = {"none", "presented", "known", "contract", "operator", "auditor", "session"}
 # The public interop API asks these two by POST although they change nothing.
 POSTED_READS = {"jobStatusAll", "taskPoll"}
 # Words that end the path of an operation that changes nothing.
@@ -113,7 +113,7 @@ def test_every_operation_names_its_clauses_and_its_caller() -> None:
         where = row["operationId"]
         assert row["x-requirements"], where
         assert row["x-auth"] in AUTHS, where
-        assert (row["x-auth"] == "operator") == path.startswith("/v1/platform/"), where
+        assert (row["x-auth"] in {"operator", "auditor"}) == path.startswith("/v1/platform/"), where
         assert bool(row["security"]) == (row["x-auth"] != "none"), where
         assert " · " in row["summary"], where
         assert row.get("x-status", "planned") == "planned", where

@@ -1,0 +1,288 @@
+"""Writes what was noted into the chain, within the transaction of the act itself (9.2-d, 9.2-d-2, 9.2-d-4).
+
+Guarantees: an act and its record are kept together or not at all; where the record cannot be written (the disk is full,
+the vault is closed, the head of the chain was tampered with) the act is refused with STORE_UNAVAILABLE and the node
+says so in its log and in the state of its evidence. Writers take turns at the head of the chain, on any database; a
+transaction that is no act pays nothing for it.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import bindparam, delete, event, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, SessionTransaction
+
+from reference_node.clock import Clock
+from reference_node.config import Config
+from reference_node.errors import Refusal
+from reference_node.evidence import acting, acts
+from reference_node.evidence.noting import ALWAYS, Act, Noted, note, take
+from reference_node.evidence.records import GENESIS, Checkpoint, Record, canonical, commitment, sign
+from reference_node.faults import Faults
+from reference_node.identity import Identity
+from reference_node.security.errors import SecurityFailure
+from reference_node.security.vault import Vault
+from reference_node.store import Store
+from reference_node.store.evidence import CheckpointRow, EvidenceHeadRow, EvidenceRow
+
+log = structlog.get_logger("reference_node.evidence")
+
+DAY_MS: Final = 24 * 3600 * 1000
+SUBJECT: Final = b"evidence.subject"
+_HEAD: Final = b"evidence.head"
+_WRITTEN: Final = "evidence.written"
+_SALT_BYTES: Final = 16
+_MOST_TROUBLES: Final = 100
+
+# built once: making and hashing a statement costs as much as running it
+_READ: Final = select(EvidenceHeadRow.__table__).where(EvidenceHeadRow.id == 1)
+_LOCKED: Final = _READ.with_for_update()
+_INSERT: Final = insert(EvidenceRow)
+_MOVE: Final = (
+    update(EvidenceHeadRow)
+    .where(EvidenceHeadRow.id == 1)
+    .values(
+        {name: bindparam(f"to_{name}") for name in EvidenceHeadRow.__table__.columns.keys() if name != "id"}  # noqa: SIM118
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the chain ends: the last record, since when its segment is filled, up to where it is signed."""
+
+    seq: int = 0
+    hash: str = GENESIS
+    segment: str = ""
+    begun_seq: int = 1
+    begun_at: int = 0
+    signed_seq: int = 0
+
+    def spelled(self) -> bytes:
+        """Return what the code of the row authenticates."""
+        return canonical({name: getattr(self, name) for name in self.__slots__})
+
+
+@dataclass(slots=True)
+class Keeper:
+    """The evidence of one node: what was found wrong with it, by where, and when writing has last failed."""
+
+    node_id: str
+    config: Config
+    clock: Clock
+    store: Store
+    vault: Vault
+    identity: Identity
+    faults: Faults
+    troubles: dict[str, str] = field(default_factory=dict)
+    failed_at: int | None = None
+    verified_at: int | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _last_seen: int = 0
+
+    def attach(self) -> None:
+        """Follow what the writing sessions of the store do."""
+        writer = self.store.writer
+        event.listen(writer, "after_flush", lambda session, _context: acts.observe(session))
+        event.listen(writer, "before_commit", self._write)
+        event.listen(writer, "after_commit", self._committed)
+        event.listen(writer, "after_soft_rollback", self._forgotten)
+
+    @property
+    def content(self) -> acts.Content:
+        """How much records say."""
+        return acts.Content(self.config.evidence_content)
+
+    def trouble(self, where: str, what: str) -> None:
+        """Remember and report that something about the evidence is not as it was written."""
+        with self._lock:
+            known = where in self.troubles
+            if not known and len(self.troubles) < _MOST_TROUBLES:
+                self.troubles[where] = what
+        if not known:
+            log.error("evidence tampered", where=where, what=what, node_id=self.node_id)
+
+    def note(self, session: Session, act: Act, subjects: Mapping[str, str], **details: Any) -> None:
+        """Note something that was done with the evidence itself."""
+        note(session, Noted(act, subjects, None, details))
+
+    def head(self, session: Session, *, lock: bool = False) -> Head:
+        """Return the head of the chain; raise SecurityFailure when it is not what the node has written."""
+        row = session.connection().execute(_LOCKED if lock else _READ).first()
+        if row is None:
+            if self._last_seen or session.scalar(select(EvidenceRow.seq).limit(1)):
+                raise self.vault.report(_HEAD, "is gone")
+            return Head()
+        head = Head(row.seq, row.hash, row.segment, row.begun_seq, row.begun_at, row.signed_seq)
+        self.vault.check(head.spelled(), row.code, _HEAD)
+        if head.seq < self._last_seen:
+            raise self.vault.report(_HEAD, f"was put back from {self._last_seen} to {head.seq}")
+        return head
+
+    def checkpoint(self, session: Session) -> None:
+        """Sign the chain up to its head, unless that is signed already."""
+        head = self.head(session, lock=True)
+        if head.signed_seq < head.seq:
+            self._put(session, self._signed(session, head), new=False)
+
+    def mend_head(self, session: Session) -> None:
+        """Set the head to the last record there is, so that a chain that was repaired can be continued."""
+        last = session.execute(
+            select(EvidenceRow.seq, EvidenceRow.hash).order_by(EvidenceRow.seq.desc()).limit(1)
+        ).first()
+        signed = session.scalar(select(CheckpointRow.seq).order_by(CheckpointRow.seq.desc()).limit(1)) or 0
+        session.execute(delete(EvidenceHeadRow))
+        self._last_seen = 0
+        if last is not None:
+            self._put(session, Head(last.seq, last.hash, signed_seq=signed), new=True)
+
+    def open(self, record: Record, sealed: bytes) -> bytes:
+        """Return the content of a record as it was sealed; raise SecurityFailure."""
+        return self.vault.open(sealed, record.context)
+
+    def record_of(self, row: Any) -> Record:
+        """Return a row as a link of the chain."""
+        return Record(
+            self.node_id, row.seq, row.at, row.act, row.segment, row.subject, row.part_of, row.commitment, row.previous
+        )
+
+    def _write(self, session: Session) -> None:
+        """Write what the transaction has done, before it is committed."""
+        session.flush()
+        noted = [item for item in take(session) if self._wanted(item.act)]
+        if not noted:
+            return
+        try:
+            with session.no_autoflush:
+                self._append(session, noted)
+        except (SecurityFailure, OSError, SQLAlchemyError) as failure:
+            self.failed_at = self.clock.now_ms()
+            log.error("evidence not written", node_id=self.node_id, reason=str(failure))  # noqa: TRY400 - expected
+            raise Refusal("STORE_UNAVAILABLE") from failure
+
+    def _committed(self, session: Session) -> None:
+        self._last_seen = max(self._last_seen, session.info.pop(_WRITTEN, 0))
+
+    def _forgotten(self, session: Session, _transaction: SessionTransaction) -> None:
+        session.info.pop(_WRITTEN, None)
+        take(session)
+        now = acting.current()
+        if now.operation == "contractCancel" and now.request and self.faults.on("refused-act-leaves-evidence"):
+            note(session, Noted(Act.CONTRACT_ENDED, {"contract_id": json.loads(now.request).get("contract_id", "")}))
+
+    def _wanted(self, act: Act) -> bool:
+        missing = _MISSING.get(act.group)
+        if missing is not None and self.faults.on(missing):
+            return False
+        chosen = self.config.evidence_acts
+        return act.group == ALWAYS or act.group in chosen or act.value in chosen
+
+    def _append(self, session: Session, noted: Sequence[Noted]) -> None:
+        before = self.head(session, lock=True)
+        head = self._segment(before, len(noted))
+        rows = []
+        for item, content in zip(noted, self._contents(noted), strict=True):
+            record = self._record(head, item, content)
+            sealed = self.vault.seal(canonical(content), record.context, key_id=head.segment)
+            head = _after(head, record)
+            rows.append({name: value for name, value in record.header().items() if name != "node"})
+            rows[-1] |= {"hash": record.hash, "sealed": sealed}
+        session.connection().execute(_INSERT, rows)
+        if head.seq - head.signed_seq >= self.config.evidence_checkpoint_records or head.segment != before.segment:
+            head = self._signed(session, head)
+        self._put(session, head, new=before.seq == 0)
+        session.info[_WRITTEN] = head.seq
+
+    def _contents(self, noted: Sequence[Noted]) -> Iterator[dict[str, Any]]:
+        now = acting.current()
+        said: dict[str, Any] = {
+            "actor": now.actor,
+            "operation": now.operation,
+            "trace_id": now.trace_id,
+            "request": now.request_digest,
+            "answer": now.answer_digest,
+        }
+        if now.actor["role"] == acting.ActorRole.NODE and self.faults.on("evidence-actor-lost"):
+            said["actor"] = acting.actor("SELF")
+        if now.request is not None and self.faults.on("evidence-digest-wrong"):
+            said["request"] = GENESIS
+        said = {name: value for name, value in said.items() if value is not None}
+        for item in noted:
+            content = {**said, "subjects": dict(item.subjects), "details": self.content.of(item.details)}
+            if now.request is not None and self.faults.on("evidence-keeps-private-data"):
+                content["details"] = {**content["details"], "request": now.request.decode("utf-8", "replace")}
+            if item.counterpart is not None:
+                content["counterpart"] = item.counterpart
+            yield {**content, "salt": secrets.token_hex(_SALT_BYTES)}
+
+    def _record(self, head: Head, item: Noted, content: Mapping[str, Any]) -> Record:
+        tags = [self.tag(value) for value in list(item.subjects.values())[:2]]
+        at = self.clock.now_ms()
+        if item.act.group == "contract" and self.faults.on("evidence-time-wrong"):
+            at -= DAY_MS
+        return Record(
+            node=self.node_id,
+            seq=head.seq + 1,
+            at=at,
+            act=item.act.value,
+            segment=head.segment,
+            subject=tags[0] if tags else "",
+            part_of=tags[1] if len(tags) > 1 else "",
+            commitment=commitment(content),
+            previous=GENESIS if head.seq and self.faults.on("evidence-not-chained") else head.hash,
+        )
+
+    def tag(self, subject: str) -> str:
+        """Return by what records of a subject are found."""
+        return self.vault.digest(subject.encode(), SUBJECT)
+
+    def _segment(self, head: Head, coming: int) -> Head:
+        """Return the head with the segment that the next records belong to, each with a key of its own."""
+        now = self.clock.now_ms()
+        full = head.seq + coming - head.begun_seq >= self.config.evidence_segment_records
+        aged = now - head.begun_at >= self.config.evidence_segment_days * DAY_MS
+        if head.segment and not full and not aged and self.vault.destroyed(head.segment) is None:
+            return head
+        return Head(head.seq, head.hash, self.vault.new_key(), head.seq + 1, now, head.signed_seq)
+
+    def _signed(self, session: Session, head: Head) -> Head:
+        key = self.identity.key(self.config.auth_type)
+        at, suite = self.clock.now_ms(), key.public.auth_type.value
+        made = sign(key, Checkpoint(self.node_id, head.seq, head.signed_seq, at, head.hash, suite, key.public.pem))
+        fields = {name: value for name, value in made.to_json().items() if name != "node"}
+        if self.faults.on("evidence-signature-broken"):
+            fields["at"] += 1
+        session.connection().execute(insert(CheckpointRow), fields)
+        return Head(head.seq, head.hash, head.segment, head.begun_seq, head.begun_at, head.seq)
+
+    def _put(self, session: Session, head: Head, *, new: bool) -> None:
+        fields = {name: getattr(head, name) for name in head.__slots__} | {
+            "code": self.vault.mac(head.spelled(), _HEAD)
+        }
+        if new:
+            session.connection().execute(insert(EvidenceHeadRow), fields | {"id": 1})
+        else:
+            session.connection().execute(_MOVE, {f"to_{name}": value for name, value in fields.items()})
+
+
+def _after(head: Head, record: Record) -> Head:
+    return Head(record.seq, record.hash, head.segment, head.begun_seq, head.begun_at, head.signed_seq)
+
+
+_MISSING: Final = {
+    "contract": "contract-leaves-no-evidence",
+    "approval": "approval-leaves-no-evidence",
+    "permit": "permit-leaves-no-evidence",
+    "job": "job-leaves-no-evidence",
+    "task": "task-leaves-no-evidence",
+    "dataset": "resource-leaves-no-evidence",
+    "identity": "failed-identity-leaves-no-evidence",
+}

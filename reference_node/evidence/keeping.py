@@ -1,0 +1,158 @@
+"""What the node does with its evidence of itself: checkpoints, copies, and the end of what has served its term.
+
+Guarantees: a record is signed over within the configured time; what is older than the agreed term, and nothing younger,
+is destroyed by destroying the key of its segment, so that no copy of it can be read again either (9.2-d-3); the record
+of a destruction says which records and has a digest of their hashes; the chain stays verifiable without their contents.
+At the start the end of the chain is verified, and that the copies do not know more than the chain does (9.2-d-4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from reference_node.evidence import verifying
+from reference_node.evidence.backups import Backup
+from reference_node.evidence.keeper import DAY_MS, Keeper
+from reference_node.evidence.noting import Act
+from reference_node.evidence.records import digest
+from reference_node.security.errors import SecurityFailure
+from reference_node.store.evidence import CheckpointRow, EvidenceRow
+
+log = structlog.get_logger("reference_node.evidence")
+
+_START: Final = 1000
+_HOUR_MS: Final = 3600 * 1000
+
+
+@dataclass(slots=True)
+class Keeping:
+    """The chores around one node's evidence."""
+
+    keeper: Keeper
+    backup: Backup
+    _signed_at: int = 0
+    _destroyed_at: int = 0
+    _copied_at: int = 0
+
+    def start(self) -> None:
+        """Look whether the evidence is what this node left behind."""
+        with self.keeper.store.read() as session:
+            last = session.scalar(select(func.max(EvidenceRow.seq))) or 0
+            verifying.verify(self.keeper, session, since=max(0, last - _START))
+        covered = self.backup.covered
+        if covered > last:
+            self.keeper.trouble("store", f"ends with record {last}, and there is a copy of record {covered}")
+
+    def pump(self) -> None:
+        """Carry out what is due."""
+        now = self.keeper.clock.now_ms()
+        config = self.keeper.config
+        if now - self._signed_at >= config.evidence_checkpoint_seconds * 1000:
+            self._signed_at = now
+            with self.keeper.store.begin() as session:
+                self.keeper.checkpoint(session)
+        if now - self._destroyed_at >= _HOUR_MS:
+            self._destroyed_at = now
+            with self.keeper.store.session() as session:
+                self.destroy_expired(session)
+        if now - self._copied_at >= self._copy_seconds() * 1000:
+            self._copied_at = now
+            self.copy()
+
+    def copy(self) -> int:
+        """Copy what is new to the second place."""
+        with self.keeper.store.read() as session:
+            return self.backup.copy(session)
+
+    def destroy_expired(self, session: Session) -> dict[str, Any]:
+        """Destroy what is older than the term: first recorded, then done, and done again should it have failed."""
+        segments = self._expired(session)
+        destroyed = 0
+        for segment in segments:
+            destroyed += self._give_up(session, segment)
+        if segments:
+            self.keeper.checkpoint(session)
+        session.commit()
+        for segment in self._given_up(session, segments):
+            self.keeper.vault.destroy_key(segment)
+        return {"segments": len(segments), "records": destroyed}
+
+    def health(self, session: Session) -> dict[str, Any]:
+        """Return how the evidence is, and how it is configured."""
+        keeper, config = self.keeper, self.keeper.config
+        try:
+            head = keeper.head(session)
+        except SecurityFailure as wrong:
+            keeper.trouble("head", str(wrong))
+            head = None
+        chosen = list(config.evidence_acts)
+        if keeper.faults.on("evidence-settings-wrong"):
+            chosen.remove("contract")
+        return {
+            "status": "TAMPERED" if keeper.troubles else "FAILING" if keeper.failed_at else "INTACT",
+            "records": self._count(session),
+            "signed_seq": session.scalar(select(func.max(CheckpointRow.seq))) or 0,
+            "last_seq": 0 if head is None else head.seq,
+            "problems": [{"where": where, "what": what} for where, what in keeper.troubles.items()],
+            "settings": {
+                "acts": chosen,
+                "content": config.evidence_content,
+                "cipher": str(keeper.vault.cipher),
+                "retention_days": self._term_days(),
+                "backup_seconds": self._copy_seconds(),
+            },
+            "backup": {"covered_seq": self.backup.covered, "failing": self.backup.failed_at is not None},
+        }
+
+    def _count(self, session: Session) -> int:
+        count = session.scalar(select(func.count()).select_from(EvidenceRow)) or 0
+        return count // 2 if self.keeper.faults.on("evidence-state-wrong") else count
+
+    def _copy_seconds(self) -> int:
+        days = 365 if self.keeper.faults.on("evidence-copied-yearly") else 0
+        return days * DAY_MS // 1000 or self.keeper.config.evidence_backup_seconds
+
+    def _term_days(self) -> int:
+        if self.keeper.faults.on("evidence-term-too-short"):
+            return 30
+        return self.keeper.config.evidence_retention_days
+
+    def _expired(self, session: Session) -> list[str]:
+        """Return the segments of which every record is older than the term; never the one that is being filled."""
+        before = self.keeper.clock.now_ms() - self._term_days() * DAY_MS
+        if self.keeper.faults.on("evidence-destroyed-early"):
+            before = self.keeper.clock.now_ms()
+        last = func.max(EvidenceRow.at)
+        wanted = select(EvidenceRow.segment).group_by(EvidenceRow.segment).having(last < before)
+        kept = EvidenceRow.sealed.is_not(None)
+        found = session.scalars(wanted.where(kept).order_by(func.min(EvidenceRow.seq))).all()
+        current = session.scalar(select(EvidenceRow.segment).order_by(EvidenceRow.seq.desc()).limit(1))
+        if self.keeper.faults.on("evidence-destroyed-early"):
+            current = None
+        return [segment for segment in found if segment != current]
+
+    def _give_up(self, session: Session, segment: str) -> int:
+        rows = session.execute(
+            select(EvidenceRow.seq, EvidenceRow.hash).where(EvidenceRow.segment == segment).order_by(EvidenceRow.seq)
+        ).all()
+        session.execute(
+            update(EvidenceRow)
+            .where(EvidenceRow.segment == segment)
+            .values(sealed=None)
+            .execution_options(synchronize_session=False)
+        )
+        hashes = digest("".join(row.hash for row in rows).encode())
+        said = {"first": rows[0].seq, "last": rows[-1].seq, "records": len(rows), "digest": hashes}
+        self.keeper.note(session, Act.EVIDENCE_DESTROYED, {"segment": segment}, **said)
+        return len(rows)
+
+    def _given_up(self, session: Session, segments: list[str]) -> list[str]:
+        """Return the segments whose contents are gone while their key is still there."""
+        wanted = select(EvidenceRow.segment).where(EvidenceRow.sealed.is_(None)).distinct()
+        known = {*segments, *session.scalars(wanted)}
+        return [segment for segment in sorted(known) if self.keeper.vault.destroyed(segment) is None]

@@ -138,6 +138,7 @@ def test_a_value_moved_to_another_column_or_row_is_detected(filled: tuple[Store,
     with store.read() as session, pytest.raises(StoreTampered, match=r"jobs\."):
         session.scalars(select(JobRow)).all()
     with sqlite3.connect(path) as raw:
+        raw.execute("UPDATE jobs SET dag = config, config = dag")
         raw.execute("UPDATE projects SET mac = (SELECT mac FROM datasets)")
     raw.close()
     with store.read() as session, pytest.raises(StoreTampered, match="projects"):

@@ -92,6 +92,11 @@ def _names(value: Any) -> str | None:
     return None if fits else "a list of names"
 
 
+def _nodes(value: Any) -> str | None:
+    fits = isinstance(value, (list, tuple)) and all(_identifier(item) is None for item in value)
+    return None if fits else "a list of node ids"
+
+
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:-")
 
 
@@ -123,6 +128,9 @@ class Config:
     lockout_threshold: int = _key("security", 5, _number(1, 1000))
     lockout_seconds: int = _key("security", 300, _number(1, 86_400))
     proof_of_possession: str = _key("security", "required", _one_of("required", "optional"))
+    proofs: str = _key("security", "offered", _one_of("offered", "required"))
+    scanner: str | None = _key("security", None, _text)
+    scanner_seconds: float = _key("security", 60.0, _number(0.1, 3600, whole=False))
     tls: str = _key("tls", "off", _one_of("off", "intl", "gm"), "mode")
     tls_certificate: Path | None = _key("tls", None, _path, "certificate")  # noqa: RUF009 - the same
     tls_key: Path | None = _key("tls", None, _path, "key")  # noqa: RUF009 - the same
@@ -143,6 +151,10 @@ class Config:
     channel_patience_seconds: float = _key("channel", 60.0, _number(0.1, 86_400, whole=False), "patience_seconds")
     channel_timeout_seconds: float = _key("channel", 30.0, _number(0.1, 3600, whole=False), "timeout_seconds")
     receive_seconds: float = _key("channel", 2.0, _number(0, 60, whole=False))
+    gap: Path | None = _key("gap", None, _path, "folder")  # noqa: RUF009 - the same
+    gap_partners: tuple[str, ...] = _key("gap", (), _nodes, "partners")
+    gap_timeout_seconds: float = _key("gap", 30.0, _number(0.1, 3600, whole=False), "timeout_seconds")
+    gap_poll_seconds: float = _key("gap", 0.05, _number(0.01, 10, whole=False), "poll_seconds")
     job_approval: str = _key("job", "flow", _one_of("flow", "required", "none"), "approval")
     job_seconds: int = _key("job", 86_400, _number(1, 365 * 86_400), "timeout_seconds")
     order_seconds: int = _key("job", 60, _number(1, 86_400), "patience_seconds")

@@ -23,6 +23,12 @@ DAY_MS = 24 * HOUR_MS
 DIGEST = "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"
 TABLE = {"name": "table", "category": "dataset", "dataFormat": ["csv"]}
 JOINED = {"name": "joined", "category": "dataset", "dataFormat": ["csv"]}
+SECURITY = {
+    "model": "semi-honest",
+    "computational_bits": 128,
+    "statistical_bits": 40,
+    "leakage": {"zh": "不泄漏输入", "en": "nothing of the input"},
+}
 CURVE = {"name": "curve", "title": "曲线", "type": "string", "optional": True, "validator": "in:sm2|p256"}
 BATCH = {"name": "batch", "title": "批量", "type": "integer", "optional": False, "validator": "[1,65536]"}
 
@@ -62,6 +68,7 @@ def component(code: str, version: str, developer: str, **fields: Any) -> dict[st
         "inputData": [TABLE],
         "outputData": [JOINED],
         "result": [{"resultCode": "0", "resultMessage": "成功"}],
+        "security": SECURITY,
     }
     usual = {
         "imageUrl": f"registry.example/hutong/{code}:{version}",

@@ -14,7 +14,7 @@ from conformance.harness.errors import Prerequisite
 from conformance.harness.partner import Partner, saying
 from conformance.harness.steps import Awaited, Told
 from conformance.harness.world import World
-from conformance.suites import drafts
+from conformance.suites import drafts, material
 
 VERSION = "0.1.0"
 PROVIDER = "hutong"
@@ -49,6 +49,7 @@ def registered(world: World) -> dict[int, str]:
             "inputData": [{"name": f"in{n}", "category": "dataset", "dataFormat": ["csv"]} for n in range(inputs)],
             "outputData": [{"name": "out", "category": "dataset", "dataFormat": ["csv"]}],
             "result": [{"resultCode": "0", "resultMessage": "成功"}],
+            "security": material.SECURITY,
         }
         body = {"imageUrl": f"registry.example/hutong/{code}:{VERSION}", "component_info": info}
         body |= {"category": "互通测试", "visibility": "PUBLIC", "engine": "hutong-engine"}

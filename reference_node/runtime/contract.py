@@ -24,12 +24,22 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """A dataset's file with what was recorded of it; `kept` is None where it was not there then."""
+
+    dataset_id: str
+    path: Path
+    kept: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """One attempt with everything that the component is told.
 
     `parties` are the nodes of those that take part, by name in the order of their ranks; `inputs` and `outputs` are
     files by the component's ports; `memory_mib` bounds the address space of a built-in component, and the resident
-    memory of a command with all that it has started: engines reserve far more than they use. None does not.
+    memory of a command with all that it has started: engines reserve far more than they use. None does not. Of the
+    datasets among the inputs `recorded` holds what is on record.
     """
 
     key: Key
@@ -51,6 +61,7 @@ class Work:
     log: Path
     address: str
     memory_mib: int | None = None
+    recorded: Sequence[Recorded] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from reference_node.domain.job import JobStatus
 from reference_node.domain.task import Cause, Standing, TaskStatus
 from reference_node.node import Node
 from reference_node.runtime.contract import Exit, Key, LaunchFailed, Work
-from reference_node.schedule import local, material, outputs, progress, sessions
+from reference_node.schedule import loading, local, material, outputs, progress, sessions
 from reference_node.store.jobs import JobRow, PartRow, TaskRow, find_job, find_task, gather
 
 
@@ -48,6 +48,7 @@ def _launch_next(node: Node) -> bool:
         sessions.open_job(node, job)
         sessions.open_task(node, session, job, task, part.attempt)
     try:
+        loading.check(node, work)
         node.runner.start(work)
         _note(node, work, "INFO", f"{work.me} started, attempt {work.key.attempt}")
     except LaunchFailed as failure:

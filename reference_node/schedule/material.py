@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from reference_node.domain import plan
 from reference_node.node import Node
 from reference_node.runtime.catalogue import remedy
-from reference_node.runtime.contract import Key, LaunchFailed, Work
+from reference_node.runtime.contract import Key, LaunchFailed, Recorded, Work
 from reference_node.store.contracts import ContractRow, OwnNodeRow
 from reference_node.store.jobs import JobRow, PartRow, TaskRow, current_tasks, parts_of
 from reference_node.store.resources import ComponentRow, DatasetRow
@@ -104,6 +104,7 @@ def work(node: Node, session: Session, job: JobRow, task: TaskRow, part: PartRow
         log=node.journal.path(task.task_id),
         address=node.component_address,
         memory_mib=_memory(node, job, task, party),
+        recorded=recorded(node, session, datasets),
     )
 
 
@@ -139,6 +140,13 @@ def made(node: Node, session: Session, job: JobRow, task: TaskRow, part: PartRow
         return {}
     outputs = _outputs(_folder(node, part), described, inputs)
     return {name: str(path) for name, path in outputs.items() if path.exists()}
+
+
+def recorded(node: Node, session: Session, datasets: Mapping[str, Any]) -> list[Recorded]:
+    """Return what is on record of the datasets that a part is given (9.2-c)."""
+    wanted = DatasetRow.dataset_id.in_([str(item) for item in datasets.values() if item is not None])
+    found = ((row, dataset_path(node, row)) for row in session.scalars(select(DatasetRow).where(wanted)))
+    return [Recorded(row.dataset_id, path, (row.source or {}).get("kept")) for row, path in found if path is not None]
 
 
 def dataset_path(node: Node, row: DatasetRow) -> Path | None:

@@ -13,13 +13,14 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from reference_node.domain import Role, dag, params, plan
+from reference_node.domain import Role, dag, params, plan, statement
 from reference_node.domain.approval import Kind
 from reference_node.errors import Refusal
 from reference_node.node import Node
 from reference_node.runtime.catalogue import remedy
 from reference_node.schedule import material
 from reference_node.schedule.common import defect
+from reference_node.services import vouching
 from reference_node.services.approvals import Body
 from reference_node.store.approvals import ApprovalRow, PermitRow, count_use, in_force
 from reference_node.store.jobs import JobRow
@@ -80,11 +81,21 @@ def check_parts(node: Node, session: Session, job: JobRow, parties: tuple[plan.P
             place, brought_by = f"/dag/components/{index}/componentName", remedy(part["provider"])
             hint = {} if brought_by is None else {"hint": brought_by}
             raise Refusal("RESOURCE_NOT_FOUND", pointer=place, **hint)
+        _check_security(node, described.get("security"), part.get("security"), f"/dag/components/{index}")
         if len(part["input"]) != len(described["inputData"]):
             raise Refusal("DAG_INVALID", pointer=f"/dag/components/{index}/input")
         for party in parties:
             if party.role in described.get("roleList", (party.role,)):
                 _check_part(node, session, job, party, part, described)
+
+
+def _check_security(node: Node, stated: object, demanded: Mapping[str, Any] | None, place: str) -> None:
+    """Refuse a component below the standard's least, or below what the job demands of it (9.2-c-2)."""
+    if not defect(node, "weak-job-offer-taken"):
+        vouching.refuse(statement.weak_demand(demanded or {}), place)
+    if demanded is not None and defect(node, "job-demand-ignored"):
+        demanded = None
+    vouching.demand_statement(stated, place, demanded)
 
 
 def check_params(node: Node, session: Session, job: JobRow, further: Mapping[str, Any] | None) -> None:

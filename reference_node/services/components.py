@@ -16,12 +16,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from reference_node.domain import Status, dag, params
+from reference_node.domain import Status, dag, params, statement
 from reference_node.domain.approval import Kind
 from reference_node.errors import Refusal
 from reference_node.node import Node
 from reference_node.security.guards import Caller
-from reference_node.services import links
+from reference_node.services import links, vouching
 from reference_node.services.approvals import Body
 from reference_node.services.lists import Listed, without_none
 from reference_node.store.approvals import ApprovalRow
@@ -37,6 +37,7 @@ Row = ComponentRow
 def register(node: Node, session: Session, body: Body) -> dict[str, Any]:
     """Record a component (8.6.1); the same registration again is answered as before."""
     info = body["component_info"]
+    _check_statement(node, info.get("security"))
     _check_params(info["inputParam"])
     row = Row(
         code=info["componentName"],
@@ -130,7 +131,7 @@ def query_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[st
 
 def query_for(node: Node, session: Session, caller: Caller, query: Mapping[str, Any]) -> dict[str, Any]:
     """Describe a public component to a partner (8.6.2-b)."""
-    links.with_caller(node, session, caller, query["contract_id"])
+    contract = links.with_caller(node, session, caller, query["contract_id"])
     row = session.scalar(select(Row).where(Row.code == query["code"], Row.version == query["version"]))
     if row is None:  # answered like a hidden one, to the letter
         raise Refusal("RESOURCE_NOT_FOUND", pointer="/code")
@@ -146,7 +147,7 @@ def query_for(node: Node, session: Session, caller: Caller, query: Mapping[str, 
         del found["address"]
     if node.faults.on("public-component-outputs-lost"):
         found["outputs"] = []
-    return found
+    return vouching.described(node, contract, found)
 
 
 def ask_partner(
@@ -164,6 +165,8 @@ def ask_partner(
             named = {name: query[name] for name in ("code", "version")}
             return {**named, "name": "?", "engine": "?", "status": "UNKNOWN", "inputs": [], "outputs": []}
         raise
+    if operation == "componentQuery":
+        vouching.check_description(node, links.of_this_node(node, session, query["contract_id"]), answer)
     if node.faults.on("partner-components-recounted") and "records" in answer:
         answer["total"] = len(answer["records"])
     if node.faults.on("partner-component-outputs-lost") and "outputs" in answer:
@@ -263,7 +266,8 @@ def detail(row: ComponentRow) -> dict[str, Any]:
         side: [{key: port[key] for key in _PORT if key in port} for port in found] for side, found in ports.items()
     }
     names = ("status", "address", "address_type", "description")
-    return {**summary(row), **shown, **without_none({name: getattr(row, name) for name in names})}
+    stated = {name: row.info.get(name) for name in ("security", "digest")}
+    return {**summary(row), **shown, **without_none({name: getattr(row, name) for name in names} | stated)}
 
 
 def _page(
@@ -288,6 +292,22 @@ def _page(
 def _content(row: ComponentRow) -> tuple[Any, ...]:
     """What makes one registration the same as another."""
     return (row.info, row.category, row.engine, row.visibility, row.address, row.address_type, row.image_url)
+
+
+_UNSTATED = {
+    "/security": "component-without-statement-taken",
+    "/security/model": "component-of-no-model-taken",
+    "/security/computational_bits": "weak-component-taken",
+    "/security/statistical_bits": "statistically-weak-component-taken",
+    "/security/leakage": "component-silent-of-leakage-taken",
+}
+
+
+def _check_statement(node: Node, stated: object) -> None:
+    """Refuse a self-description that states no security, or less than the standard's least (9.2-c-2)."""
+    found = statement.problem(stated)
+    if found is not None and not node.faults.on(_UNSTATED[found.pointer]):
+        vouching.refuse(found, "/component_info")
 
 
 def _check_params(declared: list[Mapping[str, Any]]) -> None:

@@ -18,7 +18,7 @@ from reference_node.domain.ids import random_id
 from reference_node.errors import Refusal
 from reference_node.node import Node
 from reference_node.security.guards import Caller
-from reference_node.services import links, permits, projects
+from reference_node.services import links, permits, projects, vouching
 from reference_node.services.approvals import Body
 from reference_node.services.lists import Listed, without_none
 from reference_node.store.approvals import ApprovalRow, PermitRow, of_resource, still_good
@@ -51,6 +51,7 @@ def create(node: Node, session: Session, body: Body) -> dict[str, Any]:
     row = DatasetRow(dataset_id=dataset_id, created_at=node.now(), updated_at=node.now())
     for name in _FIELDS:
         setattr(row, name, body.get(name, PRIVATE if name == "visibility" else None))
+    row.source = vouching.record(node, dataset_id, row.source)
     if node.faults.on("dataset-source-lost"):
         row.source = None
     if node.faults.on("dataset-not-kept"):
@@ -102,6 +103,8 @@ def update(node: Node, session: Session, body: Body) -> dict[str, Any]:
         for name in _FIELDS:
             if name in body:
                 setattr(row, name, body[name])
+        if "source" in body:
+            row.source = vouching.record(node, row.dataset_id, body["source"])
         if "project_ids" in body:
             _set_projects(node, session, row.dataset_id, body["project_ids"])
     if before == PUBLIC and node.faults.on("visibility-not-narrowed"):
@@ -205,7 +208,7 @@ def public_view(node: Node, row: DatasetRow, *, whole: bool = False) -> dict[str
     if whole and row.visibility == PUBLIC and node.faults.on("public-dataset-without-columns"):
         shown["column_metas"] = []
     if row.source is not None and node.faults.on("dataset-source-disclosed"):
-        shown["source"] = row.source
+        shown["source"] = vouching.place(row.source)
     return shown
 
 
@@ -213,7 +216,8 @@ def record(node: Node, session: Session, row: DatasetRow) -> dict[str, Any]:
     """Return a dataset as `DatasetRecord`."""
     at = ProjectDatasetRow
     mine = select(at.project_id).where(at.node_id == node.node_id, at.dataset_id == row.dataset_id)
-    more = {name: getattr(row, name) for name in (*_SHOWN, "source", "visibility")}
+    more = {name: getattr(row, name) for name in (*_SHOWN, "visibility")}
+    more |= {"source": vouching.place(row.source), "proof": vouching.proof_of(row.source)}
     return {
         **projects.dataset_summary(node, row),
         **without_none(more),

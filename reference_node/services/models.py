@@ -15,6 +15,7 @@ from reference_node.domain.approval import Kind
 from reference_node.domain.ids import random_id
 from reference_node.errors import Refusal
 from reference_node.node import Node
+from reference_node.services import vouching
 from reference_node.services.approvals import Body, Draft, faulty
 from reference_node.services.lists import Listed, without_none
 from reference_node.store.approvals import ApprovalRow, in_force, of_resource
@@ -39,6 +40,7 @@ class ModelSubject:
         content = {"model_id": row.model_id, "apply_project_id": project_id, "digest": row.digest}
         content |= {name: getattr(row, name) for name in ("job_id", "task_id")}
         content |= {name: body.get(name) for name in _LIMITS}
+        content["proof"] = vouching.model_proof(node, contract, row.model_id, row.digest)
         if faulty(node, self.kind, "digest-not-sent"):
             del content["digest"]
         return Draft(row.model_id, without_none(content), row.name)
@@ -46,6 +48,7 @@ class ModelSubject:
     def receive(self, node: Node, session: Session, contract: ContractRow, body: Body) -> Draft:
         """Take a model that is to be used in a common project."""
         _demand_project(node, session, contract, body["apply_project_id"], "/apply_project_id")
+        vouching.check_model(node, contract, body)
         content = dict(body)
         if faulty(node, self.kind, "digest-not-kept"):
             content.pop("digest", None)

@@ -17,6 +17,7 @@ from reference_node.runtime.catalogue import Builtin
 from reference_node.runtime.contract import Exit, Key, LaunchFailed, Work
 from tests.reference_node import pair
 from tests.reference_node.pair import ManualClock, Network, TestNode
+from tests.reference_node.sharing import SECURITY
 
 ECHO = "echo"
 
@@ -38,6 +39,7 @@ def described(code: str = ECHO, inputs: Sequence[str] = (), **fields: Any) -> Bu
             "inputData": [{"name": name, "category": "dataset", "dataFormat": ["csv"]} for name in inputs],
             "outputData": [{"name": "out", "category": "dataset", "dataFormat": ["csv"]}],
             "result": [],
+            "security": SECURITY,
             **fields,
         },
         "tests.reference_node.components:echo",

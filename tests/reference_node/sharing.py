@@ -6,6 +6,8 @@ from typing import Any
 
 from tests.reference_node.pair import Stranger, TestNode, sign_contract
 
+SECURITY = {"model": "semi-honest", "computational_bits": 128, "statistical_bits": 40, "leakage": "sizes"}
+
 
 def agree_project(
     owner: TestNode,

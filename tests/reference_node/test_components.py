@@ -8,7 +8,7 @@ import pytest
 
 from reference_node.transport.outbound import OutboundAnswer
 from tests.reference_node.pair import TestNode, sign_contract
-from tests.reference_node.sharing import agree_project
+from tests.reference_node.sharing import SECURITY, agree_project
 from tests.reference_node.test_approvals import DAG
 
 Two = tuple[TestNode, TestNode]
@@ -31,6 +31,7 @@ def described(version: str = "1.0.0", **fields: Any) -> dict[str, Any]:
         "inputData": [{"name": "table", "category": "dataset", "dataFormat": ["csv"]}],
         "outputData": [{"name": "joined", "category": "dataset", "dataFormat": ["csv"]}],
         "result": [],
+        "security": SECURITY,
     }
     return {"imageUrl": "registry.example/psi:1", "component_info": info, "category": "求交", "engine": "own", **fields}
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.reference_node.served import Served
+from tests.reference_node.sharing import SECURITY
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -112,6 +113,7 @@ def sleeper(node: Served) -> dict[str, Any]:
             "inputData": [],
             "outputData": [],
             "result": [],
+            "security": SECURITY,
         },
     )
     return {"version": "1.0", "components": [{**part("s", "sleeper", "", "", "", ""), "input": [], "output": []}]}

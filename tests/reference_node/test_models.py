@@ -44,12 +44,14 @@ def test_the_list_of_a_project_holds_its_models_only(two: Two) -> None:
 
 
 def test_partners_learn_the_digest_and_not_the_place(two: Two) -> None:
-    """8.7.2.2-a: digest, task, job and project arrive letter by letter, the location does not."""
+    """8.7.2.2-a, 9.2-c: digest, task, job, project and the owner's proof arrive, the location does not."""
     a, b = two
     contract_id = agree_project(a, b, "prj-1")
     a.own("ownModelCreate", **GIVEN)
     audit_id = a.own("ownModelAuditApply", contract_id=contract_id, model_id="model-1").data["audit_id"]
     content = b.own("ownModelAuditQuery", audit_id=audit_id).data["content"]
+    proof = content.pop("proof")
+    assert (proof["owner"], proof["digest"]) == ("node-a", GIVEN["digest"].lower())
     assert content == {
         "model_id": "model-1",
         "apply_project_id": "prj-1",

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from conformance.commands import certify, evidence, job, node, pki, recorded, restore, selftest
+from conformance.commands import certify, evidence, gap, job, node, pki, recorded, restore, selftest
 from conformance.harness.verdict import ExitCode
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ _job.command()(job.run)
 _job.command()(job.example)
 app.add_typer(_job, name="job")
 app.add_typer(pki.pki, name="pki")
+app.add_typer(gap.gap, name="gap")
 app.add_typer(evidence.evidence, name="evidence")
 
 _node = typer.Typer(invoke_without_command=True, callback=node.node)

@@ -19,6 +19,8 @@ from reference_node.config import Config
 from reference_node.errors import ConfigError
 from reference_node.evidence.room import Evidence
 from reference_node.faults import Faults
+from reference_node.gap.files import SUITE
+from reference_node.gap.link import SCHEME, GapOutbound, Links
 from reference_node.identity import Identity
 from reference_node.interfaces import HANDLERS, channel, router
 from reference_node.node import Node
@@ -66,11 +68,13 @@ def create_app(
     identity = identity or Identity(config.data, operator_token=config.operator_token, vault=vault, shared=shared)
     identity.key(config.auth_type)
     node_id = _own_node(store, config)
-    trust = trust_of(config)
+    trust = trust_of(config, faults)
     tls = channel_of(config, trust, node_id)
-    outbound = outbound or HttpOutbound(tls, config.tls_handshake_seconds)
+    outbound = outbound or HttpOutbound(tls, config.tls_handshake_seconds, faults=faults)
     # services of this node's own need not speak TLS
     probe = outbound if tls is None else HttpOutbound(tls, config.tls_handshake_seconds, plain=True)
+    links = _links(node_id, config, identity, clock)
+    outbound = outbound if links is None else GapOutbound(outbound, links)
     partner = Partner(node_id, config, clock=clock, outbound=outbound, identity=identity, faults=faults, probe=probe)
     app = flask.Flask(__name__, static_folder=None)
     node = Node(
@@ -95,6 +99,7 @@ def create_app(
         evidence=Evidence.of_node(node_id, config, clock, store, vault, identity, faults),
         trust=trust,
         tls=tls,
+        gap=links,
         listening=f"{'http' if tls is None else 'https'}://{config.hosts[0]}:{config.port}",
     )
     app.extensions[EXTENSION] = node
@@ -146,6 +151,16 @@ def _vault(config: Config, store: Store) -> Vault:
     return Vault(kek, TableKeyring(store), CipherName(config.cipher))
 
 
+def _links(node_id: str, config: Config, identity: Identity, clock: Clock) -> Links | None:
+    """Return the links across the isolation gap, where the configuration has any."""
+    if not config.gap_partners:
+        return None
+    if config.gap is None:
+        raise ConfigError("[gap] partners need a folder", hint="give [gap] folder")
+    key = identity.key(SUITE)
+    return Links(node_id, config.gap, config.gap_partners, key, clock, timeout=config.gap_timeout_seconds)
+
+
 def _backup(config: Config, vault: Vault) -> Backup | None:
     if config.backup is None:
         return None
@@ -174,7 +189,7 @@ def _own_node(store: Store, config: Config) -> str:
                 node_id=node_id,
                 name=config.node_name or node_id,
                 description=config.description,
-                address=config.address,
+                address=config.address or (f"{SCHEME}://{node_id}" if config.gap_partners else None),
                 inst_id=config.inst_id or "inst-" + node_id,
                 institution=config.institution or config.node_name or node_id,
             )

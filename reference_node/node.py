@@ -14,6 +14,7 @@ from reference_node.clock import Clock
 from reference_node.config import Config
 from reference_node.evidence.room import Evidence
 from reference_node.faults import Faults
+from reference_node.gap.link import Links
 from reference_node.identity import Identity
 from reference_node.runtime.catalogue import Catalogue
 from reference_node.runtime.contract import Runner
@@ -74,6 +75,7 @@ class Node:
     evidence: Evidence
     trust: Trust | None = None
     tls: SecureChannel | None = None
+    gap: Links | None = None
     listening: str = field(default="http://127.0.0.1")
     inner: str = ""
 
@@ -105,6 +107,8 @@ class Node:
 
     def close(self) -> None:
         """End what runs and the sessions of the data plane, and let go of the database."""
+        if self.gap is not None:
+            self.gap.close()
         self.driver.close()
         self.runner.close()
         self.sessions.close_all()

@@ -30,6 +30,7 @@ from reference_node.app import create_app, node_of
 from reference_node.config import Config
 from reference_node.errors import ConfigError
 from reference_node.faults import Faults
+from reference_node.gap.inlet import Inlet
 from reference_node.interfaces.channel_grpc import GrpcServer
 from reference_node.node import Node
 from reference_node.sockets import Server
@@ -107,6 +108,9 @@ class NodeServer:
             self._grpc = _grpc_server(self.node, self._config)
         for server in self._servers:
             self._run(server.serve, "serve")
+        if self.node.gap is not None:
+            inlet = Inlet(self._app, self.node.node_id, self.node.gap, poll=self._config.gap_poll_seconds)
+            self._run(lambda: inlet.run(self._stopping), "gap")
         if self._config.background:
             self._run(self._pump, "pump")
 

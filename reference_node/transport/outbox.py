@@ -42,6 +42,8 @@ class Outbox:
         self._clock = clock
         self._config = config
         self._faults = faults
+        across = config.gap_timeout_seconds if config.gap_partners else 0.0
+        self._longest = max(config.timeout_seconds, across)
 
     def put(self, session: Session, contract_id: str, operation: str, body: dict[str, Any]) -> OutboxRow:
         """Owe a delivery; it counts when the session commits."""
@@ -106,7 +108,7 @@ class Outbox:
             contract = session.get(ContractRow, contract_id)
             if row is None or contract is None or row.due_at > now:
                 return None
-            row.due_at = now + int(self._config.timeout_seconds * 2000)
+            row.due_at = now + int(self._longest * 2000)
             row.attempts += 1
             return row, Peer(contract.partner_node_id, contract.partner_address, contract.own_auth_type)
 

@@ -9,6 +9,7 @@ from reference_node.config import Config
 from reference_node.domain import Status
 from reference_node.errors import Refusal
 from reference_node.faults import Faults
+from reference_node.gap.link import SCHEME
 from reference_node.identity import Identity
 from reference_node.security.tls import SecureChannel
 from reference_node.store import Store
@@ -49,7 +50,7 @@ def data_plane(
         spool,
         Limits(config.channel_quota_mib * _MIB, config.channel_patience_seconds, chunk),
         find_peer=lambda partner: _peer(store, clock, partner),
-        relays={"http": http, "https": http, "grpc": grpc},
+        relays={"http": http, "https": http, "grpc": grpc, SCHEME: http},
         now=lambda: clock.now_ms() / 1000,
         threaded=config.background,
         faults=faults,

@@ -8,7 +8,7 @@ from conformance.checks import listing
 from conformance.harness import expect
 from conformance.harness.records import Finding
 from conformance.harness.registry import check
-from conformance.harness.story import MISSING, Story
+from conformance.harness.story import MISSING, NoTwin, Story
 
 SHUT = ("PERMIT_MISSING", "RESOURCE_NOT_FOUND")
 ENDED = ("PERMIT_REVOKED", *SHUT)
@@ -202,6 +202,44 @@ def a_withdrawn_permit_is_not_told_again(story: Story) -> Iterator[Finding]:
 def a_withdrawal_spares_other_permits(story: Story) -> Iterator[Finding]:
     """Another permit of the same node still opens its dataset."""
     yield from expect.accepted(story, "use-kept", "PERMIT_LOST_WITH_ANOTHER")
+
+
+@check("9.2-b-3", "permit_withdrawn_at_work", "TASK_SURVIVES_WITHDRAWAL")
+def a_withdrawal_ends_tasks_at_work(story: Story) -> Iterator[Finding]:
+    """A task that works on a dataset ends once its permit is withdrawn, and the scheduler is told."""
+    yield from _ended(story, "TASK_SURVIVES_WITHDRAWAL")
+
+
+@check("9.2-b-3", "flow_withdrawn_at_work", "TASK_SURVIVES_FLOW")
+def a_withdrawn_flow_ends_its_tasks(story: Story) -> Iterator[Finding]:
+    """A task ends once the approval of its flow is withdrawn, and the scheduler is told."""
+    yield from _ended(story, "TASK_SURVIVES_FLOW")
+
+
+@check("9.2-b-3", "permit_withdrawn_at_work", "WITHDRAWAL_NOT_NAMED")
+def the_scheduler_learns_that_a_permit_was_withdrawn(story: Story) -> Iterator[Finding]:
+    """Where the end of the task is told with a reason, the reason is the withdrawal."""
+    if not story.happened("told"):
+        raise NoTwin("told")
+    step = story.step("told")
+    reason = step.got("/end_reason")
+    if reason is not MISSING and "REVOKED" not in str(reason):
+        code = "WITHDRAWAL_NOT_NAMED"
+        yield expect.finding(code, step, pointer="/end_reason", expected="PERMIT_REVOKED", actual=reason)
+
+
+@check("9.2-b-2", "permit_expired_at_work", "TASK_SURVIVES_PERIOD")
+def the_end_of_the_period_ends_tasks_at_work(story: Story) -> Iterator[Finding]:
+    """A task that works on a dataset ends with the period of its permit."""
+    yield from _ended(story, "TASK_SURVIVES_PERIOD")
+
+
+def _ended(story: Story, code: str) -> Iterator[Finding]:
+    """The task was at work and has failed, here and as the scheduler is told."""
+    if story.step("runs").get("/status") != "RUNNING":
+        raise NoTwin("runs")
+    yield from expect.called(story, "told", code)
+    yield from expect.shows(story, "ended", "/status", "FAILED", code)
 
 
 # --- 9.2-b-4 configuration ------------------------------------------------------------------------------------------

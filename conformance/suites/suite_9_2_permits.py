@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from conformance.harness.errors import NotOffered
 from conformance.harness.partner import Partner
 from conformance.harness.profile import Protocol
 from conformance.harness.registry import scenario
 from conformance.harness.world import World
+from conformance.suites import drafts, work
 from conformance.suites.material import (
     DAY_MS,
     HOUR_MS,
@@ -172,3 +175,53 @@ def test_permit_withdrawn(world: World) -> None:
     use(world, "use-shown", partner, gone)
     needed(world.own("hide", "ownDatasetUpdate", {"dataset_id": gone, "visibility": "PRIVATE"}))
     use(world, "use-hidden", partner, gone, breaks="it is not shown any more")
+
+
+def _on_data(world: World, partner: Partner, slug: str, **limits: Any) -> tuple[str, str]:
+    """Have a partner's job run a task on a dataset that it was granted; return job and task."""
+    dataset_id = own_dataset(world, f"set-{slug}")
+    plan = work.dag(work.registered(world), first=("store",))
+    plan["components"][0]["input"] = [drafts.port("table")]
+    project_id, _ = drafts.joined_project(world, partner, f"prj-{slug}")
+    flow_id = work.approved_flow(world, partner, project_id, f"flow-{slug}", plan)
+    granted(world, partner, slug, dataset_id, **limits)
+    params = {"first": {"input": {"table": dataset_id}}}
+    offer = work.offer(world, partner, flow_id, plan, f"job-{slug}", task_params=params)
+    needed(world.call("create", partner, "jobCreate", offer))
+    needed(world.call("start", partner, "jobStart", {"job_id": offer["job_id"]}))
+    task_id = work.given(world, "begin", partner, offer["job_id"], "first")
+    work.demanded(work.task_is(world, "runs", offer["job_id"], task_id, "RUNNING"), "/status", "RUNNING")
+    return str(offer["job_id"]), task_id
+
+
+@scenario()
+def test_permit_withdrawn_at_work(world: World) -> None:
+    """A permit is withdrawn while a partner's task works on the dataset (9.2-b-3)."""
+    partner = work.played(world)
+    job_id, task_id = _on_data(world, partner, "lent")
+    needed(world.own("revoke", "ownDatasetAuditTerminate", {"audit_id": world.facts["lent:audit"]}))
+    work.tells(world, "told", partner, task_id, "FAILED")
+    work.task_is(world, "ended", job_id, task_id, "FAILED")
+
+
+@scenario()
+def test_flow_withdrawn_at_work(world: World) -> None:
+    """The approval of a flow is withdrawn while a partner's task of it runs (9.2-b-3)."""
+    partner = work.played(world)
+    job_id, task_id = _on_data(world, partner, "kept")
+    flows = world.own("flows", "ownFlowAuditList", {"page_size": 500}).at("/records")
+    mine = [row["audit_id"] for row in flows if row.get("partner_node_id") == partner.node_id]
+    needed(world.own("revoke", "ownFlowAuditTerminate", {"audit_id": mine[0] if mine else ""}))
+    work.tells(world, "told", partner, task_id, "FAILED")
+    work.task_is(world, "ended", job_id, task_id, "FAILED")
+
+
+@scenario()
+def test_permit_expired_at_work(world: World) -> None:
+    """The period of a permit ends while a partner's task works on the dataset (9.2-b-2)."""
+    partner = work.played(world)
+    until = world.now_ms() + int(PERIOD_SECONDS * 1000)
+    job_id, task_id = _on_data(world, partner, "brief", time_limit=until)
+    world.elapse(PERIOD_SECONDS + 0.5)
+    work.tells(world, "told", partner, task_id, "FAILED")
+    work.task_is(world, "ended", job_id, task_id, "FAILED")

@@ -18,6 +18,7 @@ from reference_node.domain.approval import Decision, Kind, Standing
 from reference_node.domain.permit import Limits, is_over
 from reference_node.errors import Refusal
 from reference_node.node import Node
+from reference_node.schedule import permitted
 from reference_node.security.guards import Caller
 from reference_node.services import links, permits
 from reference_node.services.lists import without_none
@@ -227,3 +228,5 @@ def carry(
     """Move an approval; if another request was first, it is refused as `lost` says."""
     if not move(session, row, to, node.now(), comment):
         raise Refusal(lost, pointer="/audit_id")
+    if to.status is Status.TERMINATED and row.role == Role.APPROVER:
+        permitted.review(node, session)

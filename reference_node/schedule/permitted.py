@@ -1,0 +1,102 @@
+"""Whether a part of a partner's job may still run: its approval and its datasets are looked at while it does (9.2-b).
+
+Guarantees: a part begins only on what is approved and granted at that moment; once an approval or a permit is revoked,
+or its period is over, the parts that rest on it are stopped at once and the scheduler is told why (9.2-b-2, 9.2-b-3).
+A contract that has ended is not looked at here: it ends its jobs by itself.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from reference_node.domain import EndReason, Role
+from reference_node.domain.approval import Kind
+from reference_node.domain.job import JobStatus
+from reference_node.domain.task import Cause
+from reference_node.node import Node
+from reference_node.schedule import local, material, progress
+from reference_node.schedule.common import contract_with, defect
+from reference_node.store.approvals import ApprovalRow, PermitRow, in_force
+from reference_node.store.jobs import JobRow, PartRow, TaskRow, gather, open_tasks, parts_of
+from reference_node.store.resources import DatasetRow
+
+_PUBLIC, _PRIVATE = "PUBLIC", "PRIVATE"
+
+
+def review(node: Node, session: Session) -> None:
+    """Stop, within a transaction that has ended an approval or narrowed a dataset, what must not run any more."""
+    for job in session.scalars(select(JobRow).where(JobRow.status == JobStatus.RUNNING.value)).all():
+        if job.initiator_node_id == node.node_id:
+            continue
+        for task in open_tasks(session, job.job_id):
+            for part in parts_of(session, task.task_id, node.node_id):
+                if not part.standing.final and stopped(node, session, job, task, part):
+                    break
+
+
+def stopped(node: Node, session: Session, job: JobRow, task: TaskRow, part: PartRow) -> bool:
+    """Stop a task of which a part must not run; return whether it was stopped."""
+    cause = _withdrawn(node, session, job, task, part)
+    if cause is None or (cause is Cause.PERMIT_REVOKED and defect(node, "revoked-permit-spares-task")):
+        return False
+    if cause is Cause.PERMIT_EXPIRED and defect(node, "expired-permit-spares-task"):
+        return False
+    if defect(node, "withdrawal-not-told"):
+        cause = Cause.STOPPED
+    local.stop(node, session, job, task, cause)
+    gather(session, task, node.now())
+    progress.advance(node, session, job)
+    return True
+
+
+def _withdrawn(node: Node, session: Session, job: JobRow, task: TaskRow, part: PartRow) -> Cause | None:
+    """Return why a part must not run any more, None where it may."""
+    initiator = job.initiator_node_id
+    if initiator == node.node_id or contract_with(node, session, initiator) is None:
+        return None
+    if node.config.job_approval != "none":
+        agreed = [(Kind.JOB, job.job_id), *([] if job.flow_id is None else [(Kind.FLOW, job.flow_id)])]
+        ends = [_ended(node, session, kind, resource_id, initiator) for kind, resource_id in agreed]
+        if not any(in_force(session, *item, initiator, node.now()) for item in agreed) and any(ends):
+            ended = next(cause for cause in ends if cause is not None)
+            return None if defect(node, "revoked-flow-spares-task") else ended
+    _, datasets = material.parameters(job, task, part.party, task.task_name)
+    found = (_dataset(node, session, job, str(item)) for item in datasets.values() if item is not None)
+    return next((cause for cause in found if cause is not None), None)
+
+
+def _dataset(node: Node, session: Session, job: JobRow, dataset_id: str) -> Cause | None:
+    """Return why a dataset must not be used any more."""
+    visibility = session.scalar(select(DatasetRow.visibility).where(DatasetRow.dataset_id == dataset_id))
+    if visibility in (None, _PUBLIC):  # one that has gone fails the launch by itself
+        return None
+    if visibility == _PRIVATE:
+        return Cause.PERMIT_REVOKED
+    approval = in_force(session, Kind.DATASET, dataset_id, job.initiator_node_id, node.now())
+    if approval is None:
+        ended = _ended(node, session, Kind.DATASET, dataset_id, job.initiator_node_id)
+        return ended or Cause.PERMIT_REVOKED
+    permit = session.get(PermitRow, approval.audit_id)
+    elsewhere = permit is not None and permit.project_id not in (None, job.project_id)
+    return Cause.PERMIT_REVOKED if elsewhere else None
+
+
+def _ended(node: Node, session: Session, kind: Kind, resource_id: str, partner: str) -> Cause | None:
+    """Return how the last approval of a resource ended that this node gave a partner, None without one."""
+    last = session.scalar(
+        select(ApprovalRow)
+        .where(
+            ApprovalRow.kind == kind.value,
+            ApprovalRow.resource_id == resource_id,
+            ApprovalRow.partner_node_id == partner,
+            ApprovalRow.role == Role.APPROVER.value,
+        )
+        .order_by(ApprovalRow.seq.desc())
+        .limit(1)
+    )
+    if last is None:
+        return None
+    permit = session.get(PermitRow, last.audit_id)
+    over = permit is not None and permit.time_limit is not None and permit.time_limit < node.now()
+    return Cause.PERMIT_EXPIRED if over or last.end_reason == EndReason.EXPIRED else Cause.PERMIT_REVOKED

@@ -35,6 +35,7 @@ SUITE: Final = "SM3_SM2"
 OUT: Final = "out"
 IN: Final = "in"
 NAME: Final = re.compile(r"(?P<sequence>[0-9]{16})\.(?P<kind>request|answer)\.gap")
+FILE_MODE: Final = 0o640  # node and relay share a group where they are not one user
 PIECE: Final = 1024 * 1024
 HEAD_LIMIT: Final = 64 * 1024
 _SIGNATURE_LIMIT: Final = 1024
@@ -96,7 +97,7 @@ class Draft:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / f".{secrets.token_hex(8)}.part"
-        self._file = os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        self._file = os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb")
         self._digest = hashes.Hash(hashes.SM3())
         self._size = 0
 

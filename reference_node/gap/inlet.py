@@ -43,6 +43,7 @@ class Inlet:
         self._node_id = node_id
         self._links = links
         self._poll = poll
+        self._said: dict[str, str] = {}
         self._room = threading.Semaphore(_WORKERS)
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix=f"{node_id}-gap")
 
@@ -62,7 +63,11 @@ class Inlet:
                 for name in waiting(link.folder / IN):
                     moved = self._take(link, link.folder / IN / name) or moved
             except (OSError, ConfigError) as failure:
-                log.warning("gap link unusable", partner=link.partner, reason=str(failure))
+                if self._said.get(link.partner) != str(failure):  # once, not in every round
+                    log.warning("gap link unusable", partner=link.partner, reason=str(failure))
+                self._said[link.partner] = str(failure)
+            else:
+                self._said.pop(link.partner, None)
         return moved
 
     def _take(self, link: Link, path: Path) -> bool:

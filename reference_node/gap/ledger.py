@@ -94,7 +94,8 @@ class Ledger:
             )
             self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise
         return int(cursor.lastrowid or 0)
 

@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -24,12 +25,13 @@ import structlog
 
 from reference_node.errors import ConfigError
 from reference_node.gap.admission import Gate, Inspector, Passage, Reason, Refused
-from reference_node.gap.files import IN, NAME, OUT, GapFile, GapFileBad, Head, waiting
+from reference_node.gap.files import FILE_MODE, IN, NAME, OUT, GapFile, GapFileBad, Head, waiting
 from reference_node.gap.ledger import Last, Ledger
 from reference_node.gap.policy import Party, Policy
 
 _ROUND: Final = 64
 _NAME_LIMIT: Final = 100
+_TROUBLED: Final = 1.0
 log = structlog.get_logger("reference_node")
 
 
@@ -115,14 +117,16 @@ class GapRelay:
     def run(self, stop: threading.Event, *, poll: float = 0.05) -> None:
         """Move files until told to stop; one that is being copied then waits for the next start."""
         self._stop = stop
+        said = ""
         while not stop.is_set():
             try:
-                moved = self.step()
-            except OSError as failure:
-                log.warning("gap folder unusable", reason=str(failure))
-                moved = False
-            if not moved:
-                stop.wait(poll)
+                wait = 0.0 if self.step() else poll
+                said = ""
+            except (OSError, sqlite3.Error) as failure:  # a full disk or a folder that is not there may come right
+                if said != str(failure):
+                    log.warning("gap folder unusable", reason=str(failure))
+                said, wait = str(failure), _TROUBLED
+            stop.wait(wait)
 
     def step(self) -> bool:
         """Move some of what waits, of both sides; return whether anything did."""
@@ -170,7 +174,7 @@ class GapRelay:
         """Write the other side's copy under a name that is not looked at, and judge it on the way."""
         inspector: Inspector = self._gate.inspector(source.name, file.head)
         part = target.into / f".{file.head.name}.part"
-        with part.open("wb") as copy:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE), "wb") as copy:
             try:
                 for piece in file.pieces():
                     if self._stop.is_set():

@@ -17,6 +17,8 @@ from reference_node.gap.relay import GapRelay
 from reference_node.proto.transport_pb2 import Inbound
 from reference_node.security.keys import PrivateKey
 from reference_node.transport import frames, stamps
+from reference_node.transport.relay import Outgoing
+from reference_node.transport.spool import Spool
 
 JOB = "job-0f8fad5bd9cb469fa16570867728950e"
 TASK = "task_7c9e6679f2554ba4a2c7b6f0c2d1e3aa"
@@ -66,10 +68,23 @@ class Pencil:
         topic = fields.pop("topic", f"guest.0->host.0:{TASK}.1/{tag}")
         session = fields.pop("session", f"session_{JOB}")
         places = {frames.TOPIC: topic, frames.SEQUENCE: "0", **(metadata or {})}
-        body = Inbound(metadata=places, payload=payload).SerializeToString()
+        body = Inbound(metadata=places, payload=payload).SerializeToString() + fields.pop("after", b"")
         headers = {"content-type": PROTOBUF, stamps.VERSION: "2", stamps.SESSION: session}
         path = specs.operations()["chanInvoke"].path
         return self.put(body, method="POST", path=path, query="", headers=headers | fields.pop("headers", {}), **fields)
+
+    def stream(self, *messages: tuple[str, bytes], cut_at: int | None = None, chunk: int = 1000) -> Path:
+        """Write a stream of frames, each message by its tag and payload."""
+        spool = Spool(None, memory=1 << 24, inline=1 << 24)
+        code = frames.FrameCode("sm4-gmac", "token", nonce="n", source="a", target="b", session_id="s")
+        batch = [
+            Outgoing(f"guest.0->host.0:{TASK}.1/{tag}", number, spool.keep(payload))
+            for number, (tag, payload) in enumerate(messages)
+        ]
+        body = b"".join(frames.pack(frames.cut(batch, code, chunk)))[:cut_at]
+        headers = {"content-type": PROTOBUF, stamps.SESSION: f"session_{JOB}", frames.ALGORITHM_HEADER: "sm4-gmac"}
+        path = specs.operations()["chanTransport"].path
+        return self.put(body, method="POST", path=path, query="", headers=headers)
 
     def found(self) -> list[str]:
         """Return the names of what lies here for the node."""

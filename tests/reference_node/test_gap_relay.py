@@ -67,6 +67,17 @@ def test_a_declared_message_passes_as_it_was_written(crossing: Crossing, relay: 
     assert row["messages"] == [{"task": "psi_0", "tag": "enc", "count": 1, "bytes": 1000}]
 
 
+def test_a_stream_of_frames_passes_and_is_recorded_by_tag(crossing: Crossing, relay: GapRelay) -> None:
+    """However the messages are cut, the record counts messages and bytes of each tag."""
+    written = crossing.outer.stream(("enc", b"p" * 2500), ("dual.enc", b"q" * 10), ("enc", b""))
+    content = written.read_bytes()
+    relay.step()
+    (name,) = crossing.inner.found()
+    assert (crossing.inner.folder / "in" / name).read_bytes() == content
+    counts = {row["tag"]: (row["count"], row["bytes"]) for row in records(crossing)[-1]["messages"]}
+    assert counts == {"enc": (2, 2500), "dual.enc": (1, 10)}
+
+
 BAD: dict[str, tuple[str, Callable[[Crossing], Any]]] = {
     "kind": ("KIND", lambda c: c.outer.say("raw.rows")),
     "topic without tag": ("KIND", lambda c: c.outer.say("", topic="guest.0->host.0:raw")),
@@ -75,6 +86,10 @@ BAD: dict[str, tuple[str, Callable[[Crossing], Any]]] = {
     "other party": ("PARTIES", lambda c: c.inner.say("enc")),
     "too large": ("MESSAGE_TOO_LARGE", lambda c: c.outer.say("enc", bytes(1024 * 1024 + 1))),
     "larger than declared": ("MESSAGE_TOO_LARGE", lambda c: c.outer.say("Handshake", bytes(65537))),
+    "kind in a stream": ("KIND", lambda c: c.outer.stream(("enc", b"x"), ("raw.rows", b"x"))),
+    "too large in pieces": ("MESSAGE_TOO_LARGE", lambda c: c.outer.stream(("Handshake", bytes(65537)))),
+    "stream cut short": ("BODY", lambda c: c.outer.stream(("enc", b"p" * 2500), cut_at=2500)),
+    "smuggled field": ("BODY", lambda c: c.outer.say("enc", after=b"\x1a\x06secret")),
     "smuggled metadata": ("BODY", lambda c: c.outer.say("enc", metadata={"note": "secret"})),
     "long metadata": ("BODY", lambda c: c.outer.say("enc", metadata={frames.CODE: "0" * 513})),
     "bare": ("BODY", lambda c: c.outer.say("enc", headers={"x-ptp-version": "1"})),

@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol
 
 from reference_node.operator import plan
 from reference_node.operator.agreements import Agreements
-from reference_node.operator.client import NodeClient, OperatorError, Refused, Unreachable, wait_for
+from reference_node.operator.client import NodeClient, OperatorError, Unreachable, wait_for
 from reference_node.operator.jobfile import JobFile, NodeEntry
 from reference_node.operator.plan import Hand, Hands
 from reference_node.operator.processes import Process
@@ -28,7 +28,6 @@ _OVER: Final = ("FINISHED", "REJECTED")
 _FAILED: Final = "FAILED"
 _CONSEQUENCES: Final = (None, "STOPPED", "PARTNER_ENDED")
 _SHARE: Final = re.compile(r"(\d{1,3})% (.+)")
-_START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 15.0
 _SILENT_SECONDS: Final = 60.0
 _SETTLE_SECONDS: Final = 30.0
@@ -165,20 +164,7 @@ class _Run:
         if record is None:
             raise OperatorError(f"{job_id}: not every party has taken the job within {patience:g} seconds")
         if record["job_status"] == "READY":
-            refused: list[Refused] = []
-            if not wait_for(lambda: self._begun(job_id, refused), _START_SECONDS):
-                raise refused[-1]
-
-    def _begun(self, job_id: str, refused: list[Refused]) -> bool:
-        """Start the job; a scheduler that still waits for other parties is asked again."""
-        try:
             self._client.own("ownJobStart", job_id=job_id)
-        except Refused as refusal:
-            if refusal.name not in ("PARTNER_REFUSED", "JOB_NOT_READY"):
-                raise
-            refused.append(refusal)
-            return False
-        return True
 
     def _past(self, job_id: str, status: str) -> dict[str, Any] | None:
         record = self._client.own("ownJobQuery", job_id=job_id)

@@ -43,9 +43,12 @@ def others(node: Node, job: JobRow) -> list[str]:
 
 
 def offer(node: Node, session: Session, job: JobRow) -> None:
-    """Owe every party the creation of the job (8.4.1-b); where there is none to tell, all agree."""
+    """Owe every party the creation of the job (8.4.1-b); where there is none to tell, all agree.
+
+    Another node that has initiated the job is told last: it may start what it knows to be ready.
+    """
     told = others(node, job)
-    for node_id in told:
+    for node_id in [found for found in told if found != job.initiator_node_id] or told:
         orders.put(node, session, job, node_id, Step.CREATE, creation(node, job))
     if not told:
         job.take(agree(job.course))
@@ -225,15 +228,27 @@ def _settled_creation(node: Node, session: Session, job: JobRow, cause: Cause, s
     if job.status != JobStatus.PENDING:
         return
     if done or (cause is Cause.PARTNER_REFUSED and defect(node, "partner-refusal-ignored")):
-        waiting = [row for row in orders.of_job(session, job.job_id, Step.CREATE) if row.state == OrderState.WAITING]
-        if step is Step.CREATE and not waiting:
-            job.take(agree(job.course))
+        asked = orders.of_job(session, job.job_id, Step.CREATE)
+        if step is Step.CREATE and not any(row.state == OrderState.WAITING for row in asked):
+            if {row.node_id for row in asked} == set(others(node, job)):
+                job.take(agree(job.course))
+            else:
+                orders.put(node, session, job, job.initiator_node_id, Step.CREATE, creation(node, job))
         return
     if step is Step.CREATE_ALL:
         job.take(reject(job.course, cause))
         job.finished_at = node.now()
         return
     end(node, session, job, cause, rejected=cause is Cause.PARTNER_REFUSED)
+
+
+def taken(node: Node, session: Session, job: JobRow, node_id: str) -> None:
+    """Count a node that was told of a job and acts on it among those that have taken it: its answer may be late."""
+    for row in orders.of_job(session, job.job_id, Step.CREATE):
+        if row.node_id == node_id and row.state == OrderState.WAITING and row.tried:
+            row.state = OrderState.DONE.value
+            session.flush()
+            settled(node, session, row)
 
 
 def _ask_again(node: Node, session: Session, job: JobRow, node_id: str, cause: Cause | None) -> None:
@@ -334,6 +349,7 @@ def _tell_of_end(node: Node, session: Session, job: JobRow, cause: Cause) -> Non
     if defect(node, "partners-not-stopped"):
         return
     aware = {row.node_id for row in orders.of_job(session, job.job_id, Step.CREATE) if row.tried}
+    aware.add(job.initiator_node_id)
     for node_id in others(node, job):
         if node_id in aware:
             body = {"job_id": job.job_id, "run": job.run, "end_reason": cause.value}

@@ -45,6 +45,8 @@ def receive_start(node: Node, session: Session, caller: Caller, body: Body) -> N
     if find_job(session, body["job_id"]) is None and defect(node, "unknown-job-started"):
         return
     job = jobs.of_party(node, session, caller, body["job_id"])
+    if schedules(node, job) and caller.node_id == job.initiator_node_id:
+        progress.taken(node, session, job, caller.node_id)
     course = start(job.course, body.get("run"))
     if schedules(node, job):
         if caller.node_id != job.initiator_node_id:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from reference_node.domain.task import Cause
-from tests.reference_node.jobbing import CHAIN, FORK, Worker, allied, config, created, settle, workers
+from tests.reference_node.jobbing import CHAIN, FORK, Worker, agree_flow, allied, config, created, settle, workers
 
 Three = tuple[Worker, Worker, Worker]
 
@@ -134,3 +134,46 @@ def test_one_party_away_rejects_nothing_that_it_has_not_refused(three: Three) ->
     settle(*three)
     assert [node.status(job_id) for node in (a, b)] == ["REJECTED", "REJECTED"]
     assert c.own("ownJobQuery", job_id=job_id).error == "RESOURCE_NOT_FOUND"
+
+
+def test_the_initiator_sees_a_job_ready_once_its_scheduler_is(three: Three) -> None:
+    """While a party has not been heard the initiator waits; once it has, the start is taken at once."""
+    a, b, c = three
+    flow_id = agree_flow(a, b, dag=CHAIN)
+    a.network.down.add("node-b.test")
+    job_id = a.own("ownJobCreate", flow_id=flow_id, dag=CHAIN, config=config(a, b, scheduler=c.id)).data["job_id"]
+    settle(*three)
+    assert [node.status(job_id) for node in (a, c)] == ["PENDING", "PENDING"]
+    a.network.down.clear()
+    a.clock.advance(60)
+    settle(*three)
+    assert [node.status(job_id) for node in three] == ["READY"] * 3
+    assert a.own("ownJobStart", job_id=job_id).code == 0
+
+
+def test_a_start_may_overtake_the_answer_to_the_creation(three: Three, scheduler: str) -> None:
+    """The initiator has taken the job and starts it before its scheduler has heard so: it is started, once."""
+    a, b, _ = three
+    flow_id = agree_flow(a, b, dag=CHAIN)
+    a.network.answers_lost.add("node-a.test")
+    fields = {"flow_id": flow_id, "dag": CHAIN, "config": config(a, b, scheduler=scheduler)}
+    job_id = a.own("ownJobCreate", **fields).data["job_id"]
+    settle(*three)
+    assert a.status(job_id) == "READY"
+    assert next(node for node in three if node.id == scheduler).status(job_id) == "PENDING"
+    a.network.answers_lost.clear()
+    assert a.own("ownJobStart", job_id=job_id).code == 0
+    a.clock.advance(60)
+    settle(*three)
+    assert [node.runner.names for node in (a, b)] == [["a"], ["a"]]
+
+
+def test_the_initiator_hears_that_a_party_refuses_before_it_was_told_itself(three: Three) -> None:
+    """The job is rejected at the scheduler and at the initiator."""
+    a, b, c = three
+    flow_id = agree_flow(a, b, dag=CHAIN)
+    audit_id = b.own("ownFlowAuditList").data["records"][0]["audit_id"]
+    assert b.own("ownFlowAuditTerminate", audit_id=audit_id).code == 0
+    job_id = a.own("ownJobCreate", flow_id=flow_id, dag=CHAIN, config=config(a, b, scheduler=c.id)).data["job_id"]
+    settle(*three)
+    assert [node.status(job_id) for node in (a, c)] == ["REJECTED", "REJECTED"]

@@ -18,7 +18,7 @@ from reference_node.gap.files import SUITE, GapFile, waiting
 from reference_node.gap.link import GapOutbound, Links
 from reference_node.security.keys import PrivateKey
 from reference_node.server import NodeServer
-from reference_node.transport.outbound import HttpOutbound, Unreachable
+from reference_node.transport.outbound import HttpOutbound, OutboundAnswer, Unreachable
 from tests.reference_node.gapping import Pencil
 from tests.waiting import eventually
 
@@ -106,6 +106,28 @@ def test_a_node_with_partners_across_the_gap_is_told_by_its_spool(ends: Ends) ->
     """Its particulars have the address that partners behind the gap can use."""
     answer = requests.get(f"{ends.server.address}/v1/interconn/node/query?node_id=node-in", timeout=10).json()
     assert answer["data"]["address"] == "spool://node-in"
+
+
+def test_a_refusal_of_the_relay_ends_the_call_at_once(ends: Ends) -> None:
+    """The caller hears the relay's reason, and under which of the names that it knows from partners."""
+    heard: list[OutboundAnswer] = []
+    links = ends.server.node.gap
+    assert links is not None
+    links.timeout = 30
+    sender = GapOutbound(HttpOutbound(), links)
+    thread = threading.Thread(
+        target=lambda: heard.append(sender.send("GET", f"spool://node-out{HEALTH}", {}, b"", 0.01))
+    )
+    thread.start()
+    (name,) = eventually(lambda: waiting(ends.link / "out"), within=10)
+    with GapFile.open(ends.link / "out" / name) as file:
+        notice = ends.link / "in" / f"{file.head.id}.refused"
+    notice.with_name(".notice").write_text('{"error":"SESSION_NOT_FOUND","reason":"NOT_RUNNING: no"}')
+    notice.with_name(".notice").rename(notice)
+    thread.join()
+    said = json.loads(heard[0].body)
+    assert (heard[0].status, said["data"]["error"]) == (403, "SESSION_NOT_FOUND")
+    assert "NOT_RUNNING" in said["msg"]
 
 
 def test_a_request_that_nobody_answers_is_taken_back(tmp_path: Path) -> None:

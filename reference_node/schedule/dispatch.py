@@ -14,7 +14,7 @@ from reference_node.domain.job import JobStatus
 from reference_node.domain.task import Cause, Standing, TaskStatus
 from reference_node.node import Node
 from reference_node.runtime.contract import Exit, Key, LaunchFailed, Work
-from reference_node.schedule import loading, local, material, outputs, progress, sessions
+from reference_node.schedule import loading, local, material, outputs, permitted, progress, sessions
 from reference_node.store.jobs import JobRow, PartRow, TaskRow, find_job, find_task, gather
 
 
@@ -39,6 +39,8 @@ def _launch_next(node: Node) -> bool:
             local.stop(node, session, job, task, Cause.STOPPED)
             gather(session, task, node.now())
             return True
+        if permitted.stopped(node, session, job, task, part):
+            return True
         _advance(node, session, part, Standing(TaskStatus.RUNNING, part.attempt))
         try:
             work = material.work(node, session, job, task, part)
@@ -50,6 +52,7 @@ def _launch_next(node: Node) -> bool:
     try:
         loading.check(node, work)
         node.runner.start(work)
+        _stop_overtaken(node, part.seq, work.key)
         _note(node, work, "INFO", f"{work.me} started, attempt {work.key.attempt}")
     except LaunchFailed as failure:
         with node.store.begin() as session:
@@ -57,6 +60,15 @@ def _launch_next(node: Node) -> bool:
             if found is not None:
                 _fail(node, session, found, str(failure))
     return True
+
+
+def _stop_overtaken(node: Node, seq: int, key: Key) -> None:
+    """Stop a component whose part was ended while it was being begun."""
+    with node.store.read() as session:
+        part = session.get(PartRow, seq)
+        ended = part is None or part.standing.final
+    if ended:
+        node.runner.stop(key)
 
 
 def reap(node: Node) -> bool:

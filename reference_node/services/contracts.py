@@ -23,11 +23,12 @@ from reference_node.node import Node
 from reference_node.security import certified
 from reference_node.security.guards import Caller
 from reference_node.security.keys import PublicKey
+from reference_node.services import offers
 from reference_node.store.contracts import ContractRow, PartnerKeyRow
 
 # built once: making and hashing a statement costs as much as running it
 _BY_ID = select(ContractRow).where(ContractRow.contract_id == bindparam("contract_id")).with_for_update()
-_PARTICULARS = ("name", "description", "inst_id", "institution", "system", "system_version")
+_PARTICULARS = ("name", "description", "inst_id", "institution", "system", "system_version", offers.OFFERED)
 
 
 def receive_application(node: Node, session: Session, caller: Caller | None, body: Mapping[str, Any]) -> str:
@@ -37,6 +38,7 @@ def receive_application(node: Node, session: Session, caller: Caller | None, bod
     if differs and not node.faults.on("application-source-not-compared"):
         raise Refusal("REQUEST_INVALID", pointer="/node_id")
     key = acceptable_key(node, body, body["node_id"])
+    offers.check_application(node, body)
     _refuse_takeover(node, session, applicant, key)
     now = node.now()
     if node.faults.on("past-expiry-accepted"):
@@ -80,6 +82,7 @@ def receive_decision(node: Node, session: Session, caller: Caller | None, body: 
         raise Refusal("NOT_YOURS", pointer="/contract_id")
     presented = "auth_credential" in body and "auth_type" in body
     key = acceptable_key(node, body, row.partner_node_id) if presented else None
+    offers.check_confirmation(node, body, row.own_auth_type)
     decision = Status(body["status"])
     settle(node, session, row)
     repeated = row.status == decision and (key is None or row.partner_key in (None, key.fingerprint))

@@ -17,6 +17,7 @@ from reference_node.domain.approval import Kind
 from reference_node.domain.ids import random_id
 from reference_node.errors import Refusal
 from reference_node.node import Node
+from reference_node.schedule import permitted
 from reference_node.security.guards import Caller
 from reference_node.services import links, permits, projects, vouching
 from reference_node.services.approvals import Body
@@ -109,6 +110,9 @@ def update(node: Node, session: Session, body: Body) -> dict[str, Any]:
             _set_projects(node, session, row.dataset_id, body["project_ids"])
     if before == PUBLIC and node.faults.on("visibility-not-narrowed"):
         row.visibility = before
+    if row.visibility != before:
+        session.flush()
+        permitted.review(node, session)
     row.updated_at = node.now()
     return record(node, session, row)
 

@@ -20,7 +20,7 @@ from reference_node.errors import Refusal
 from reference_node.node import Node, log
 from reference_node.security.errors import NoCommonSuite, SecurityFailure
 from reference_node.security.suites import AuthType, negotiate
-from reference_node.services import contracts, nodes
+from reference_node.services import contracts, nodes, offers
 from reference_node.store.contracts import ContractRow
 from reference_node.transport.partner import Peer
 
@@ -34,6 +34,7 @@ def apply(node: Node, session: Session, body: Mapping[str, Any], trace_id: str) 
     partner = nodes.ask_partner(node, body["address"], body["node_id"], trace_id, fault="own-apply-takes-other-node")
     auth_type = _common_suite(node, partner.get("auth_types") or [node.config.auth_type])
     application = _application(node, session, auth_type, terms.expired_time)
+    application |= offers.told(node, partner.get("auth_types"))
     session.commit()
     row = ContractRow(
         role=Role.APPLICANT.value,
@@ -83,6 +84,7 @@ def decide(node: Node, session: Session, body: Mapping[str, Any]) -> dict[str, A
         "auth_type": row.own_auth_type,
         "auth_credential": _credential(node, row.own_auth_type),
         "expired_time": row.expired_time,
+        **offers.told(node, row.partner.get(offers.OFFERED)),
     }
     if node.faults.on("confirm-tells-other-period"):
         message["expired_time"] = row.expired_time + 1

@@ -41,9 +41,10 @@ def apply(expired_time: int | None, *, now: int) -> Terms:
     return Terms(Status.APPLIED, until)
 
 
-def at(terms: Terms, *, now: int) -> Terms:
-    """Return the terms as they are at a time: what is over is TERMINATED, whoever has noticed."""
-    if terms.status in (Status.APPLIED, Status.APPROVED) and terms.expired_time <= now:
+def at(terms: Terms, *, now: int, decide_until: int | None = None) -> Terms:
+    """Return the terms as they are at a time: what is over, or was not decided in time, is TERMINATED."""
+    undecided = terms.status is Status.APPLIED and decide_until is not None and decide_until <= now
+    if undecided or (terms.status in (Status.APPLIED, Status.APPROVED) and terms.expired_time <= now):
         return replace(terms, status=Status.TERMINATED, end_reason=EndReason.EXPIRED)
     return terms
 

@@ -1,7 +1,8 @@
 """Contracts as partners reach them (8.1.1-c, 8.1.2): apply, confirm, cancel, terminate, query, health.
 
 Guarantees: a contract is seen and moved by its two parties only, and by each with the key of that contract; expiry is
-judged whenever a contract is touched; whoever ends a contract ends what hangs on it in the same transaction.
+judged whenever a contract is touched, and an application that nobody decides in time expires as well, so that it holds
+a node id for a while only; whoever ends a contract ends what hangs on it in the same transaction.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, or_, select
+from sqlalchemy import and_, bindparam, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from reference_node.domain import EndReason, Role, Status, contract
@@ -23,11 +24,13 @@ from reference_node.node import Node
 from reference_node.security import certified
 from reference_node.security.guards import Caller
 from reference_node.security.keys import PublicKey
+from reference_node.security.suites import CERT
 from reference_node.services import offers
 from reference_node.store.contracts import ContractRow, PartnerKeyRow
 
 # built once: making and hashing a statement costs as much as running it
 _BY_ID = select(ContractRow).where(ContractRow.contract_id == bindparam("contract_id")).with_for_update()
+_DAY_MS = 24 * 3600 * 1000
 _PARTICULARS = ("name", "description", "inst_id", "institution", "system", "system_version", offers.OFFERED)
 
 
@@ -39,6 +42,10 @@ def receive_application(node: Node, session: Session, caller: Caller | None, bod
         raise Refusal("REQUEST_INVALID", pointer="/node_id")
     key = acceptable_key(node, body, body["node_id"])
     offers.check_application(node, body)
+    for over in expired_rows(node, session, applicant):
+        settle(node, session, over)
+    if body["auth_type"] == CERT and node.config.proof_of_possession == "required":
+        _make_way(node, session, applicant, key)
     _refuse_takeover(node, session, applicant, key)
     now = node.now()
     if node.faults.on("past-expiry-accepted"):
@@ -184,9 +191,13 @@ def between(
 ) -> ContractRow:
     """Return the contract if the caller is its other party and uses its key; to all others it does not exist."""
     row = session.scalar(_BY_ID, {"contract_id": contract_id})
+    if row is None and contract_id.isupper() and node.faults.on("id-case-ignored"):
+        row = session.scalar(_BY_ID, {"contract_id": contract_id.lower()})
     if row is None:
         raise Refusal("CONTRACT_NOT_FOUND", pointer="/contract_id")
     party = row.partner_node_id == caller.node_id
+    if caller.node_id == row.partner_node_id.swapcase() and node.faults.on("node-id-case-ignored"):
+        return row
     keyed = (
         caller.key is None or row.partner_key == caller.key.fingerprint or (party and node.faults.on("old-key-kept"))
     )
@@ -217,7 +228,8 @@ def in_force(node: Node, session: Session, partner_node_id: str) -> ContractRow:
 
 def settle(node: Node, session: Session, row: ContractRow) -> None:
     """Bring a contract to where it stands by now: what is over is ended, whoever has noticed."""
-    terms = contract.at(row.terms, now=node.now())
+    until = None if row.is_applicant else row.created_at + node.config.application_days * _DAY_MS
+    terms = contract.at(row.terms, now=node.now(), decide_until=until)
     if terms == row.terms:
         return
     if not node.faults.on("contract-never-expires") and not node.faults.on("expired-contract-accepted"):
@@ -297,17 +309,33 @@ def _same_pending(node: Node, session: Session, applicant: str, content: str, no
     return session.scalar(select(ContractRow.contract_id).where(*where).limit(1))
 
 
+def _make_way(node: Node, session: Session, applicant: str, key: PublicKey) -> None:
+    """Reject what waits under a node id with other keys: a CA vouches for whose this one is (9.2-a-1)."""
+    pending = select(ContractRow).where(
+        ContractRow.partner_node_id == applicant,
+        ContractRow.role == Role.APPROVER,
+        ContractRow.status == Status.APPLIED,
+        ContractRow.partner_key != key.fingerprint,
+    )
+    for row in session.scalars(pending).all():
+        end(node, session, row, contract.confirm(row.terms, Status.REJECTED, expired_time=None, now=node.now()))
+    session.flush()
+
+
 def _refuse_takeover(node: Node, session: Session, applicant: str, key: PublicKey) -> None:
     """Keep a node id with its key while a contract or an application of that key stands (9.2-a-1)."""
     if node.faults.on("node-id-takeover-accepted"):
         return
     if applicant == node.node_id:
         raise Refusal("NODE_ID_TAKEN", pointer="/node_id")
+    standing = {Status.APPLIED, Status.APPROVED}
+    if node.faults.on("pending-application-holds-no-id"):
+        standing.remove(Status.APPLIED)
     taken = session.scalar(
         select(ContractRow.contract_id)
         .where(
             ContractRow.partner_node_id == applicant,
-            ContractRow.status.in_((Status.APPLIED, Status.APPROVED)),
+            ContractRow.status.in_(standing),
             ContractRow.expired_time > node.now(),
             ContractRow.partner_key.is_not(None),
             ContractRow.partner_key != key.fingerprint,
@@ -339,7 +367,16 @@ def _digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def expired_rows(session: Session, now: int) -> list[ContractRow]:
-    """Return the contracts whose time is over and that nobody has ended yet."""
+def expired_rows(node: Node, session: Session, partner_node_id: str | None = None) -> list[ContractRow]:
+    """Return the contracts, of one partner or all, whose time is over and that nobody has ended yet."""
+    now = node.now()
+    undecided = and_(
+        ContractRow.role == Role.APPROVER,
+        ContractRow.status == Status.APPLIED,
+        ContractRow.created_at <= now - node.config.application_days * _DAY_MS,
+    )
     live = or_(ContractRow.status == Status.APPLIED, ContractRow.status == Status.APPROVED)
-    return list(session.scalars(select(ContractRow).where(live, ContractRow.expired_time <= now)))
+    wanted = select(ContractRow).where(or_(and_(live, ContractRow.expired_time <= now), undecided))
+    if partner_node_id is not None:
+        wanted = wanted.where(ContractRow.partner_node_id == partner_node_id)
+    return list(session.scalars(wanted))

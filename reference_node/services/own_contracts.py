@@ -173,7 +173,7 @@ def query(node: Node, session: Session, contract_id: str) -> dict[str, Any]:
 
 def list_page(node: Node, session: Session, query: Mapping[str, Any]) -> dict[str, Any]:
     """Return a page of this node's contracts, newest first."""
-    for row in contracts.expired_rows(session, node.now()):
+    for row in contracts.expired_rows(node, session):
         contracts.settle(node, session, row)
     session.flush()
     where = []
@@ -230,7 +230,7 @@ def refresh(node: Node, session: Session, contract_id: str) -> None:
 def expire(node: Node) -> None:
     """End every contract whose time is over."""
     with node.store.begin() as session:
-        for row in contracts.expired_rows(session, node.now()):
+        for row in contracts.expired_rows(node, session):
             contracts.settle(node, session, row)
 
 

@@ -105,6 +105,22 @@ def test_certificates_that_do_not_count_are_refused(
     assert node.own("ownContractList").data["total"] == 0
 
 
+def test_a_certified_application_replaces_what_waits_under_its_node_id(
+    node: TestNode, office: Office, stranger: Stranger
+) -> None:
+    """A squatter's bare key gives way to the key that the CA vouches for, and cannot come back (9.2-a-1)."""
+    squatter = Stranger(stranger.node_id, PrivateKey.generate("SM3_SM2"))
+    waiting = node.signed("contractApply", squatter, **squatter.particulars()).data["contract_id"]
+    assert node.signed("contractApply", stranger, **stranger.particulars()).error == "NODE_ID_TAKEN"
+    certificate = office.certify(stranger)
+    refused = node.signed("contractApply", squatter, **_application(squatter, certificate))
+    assert refused.error in ("SIGNATURE_INVALID", "SUITE_REFUSED")
+    assert node.contract(waiting)["status"] == "APPLIED"
+    assert node.signed("contractApply", stranger, **_application(stranger, certificate)).code == 0
+    assert node.contract(waiting)["status"] == "REJECTED"
+    assert node.signed("contractApply", squatter, **squatter.particulars()).error == "NODE_ID_TAKEN"
+
+
 def test_certificates_are_taken_only_where_they_are_listed(office: Office, stranger: Stranger) -> None:
     """A node that does not list CERT refuses it by type, and one that lists it without a CA does not start."""
     with nodes("node-b", tls_ca=office.folder / "ca.pem") as (node,):

@@ -199,6 +199,23 @@ def test_a_node_id_stays_with_its_key(two: Two, stranger: Stranger) -> None:
     assert b.signed("contractApply", other, **other.particulars()).code == 0
 
 
+def test_an_application_that_nobody_decides_holds_a_node_id_for_a_while_only(two: Two, stranger: Stranger) -> None:
+    """After the configured days it has expired at both ends, cannot be approved, and the id is free (9.2-a-1)."""
+    a, b = two
+    own = a.own("ownContractApply", node_id=b.id, address=b.address).data["contract_id"]
+    contract_id = b.signed("contractApply", stranger, **stranger.particulars()).data["contract_id"]
+    other = Stranger(stranger.node_id, PrivateKey.generate("SM3_SM2"))
+    b.clock.advance(7 * DAY_MS / 1000 - 1)
+    assert b.signed("contractApply", other, **other.particulars()).error == "NODE_ID_TAKEN"
+    b.clock.advance(1)
+    assert b.signed("contractApply", other, **other.particulars()).code == 0
+    assert b.own("ownContractConfirm", contract_id=contract_id, status="APPROVED").error == "CONTRACT_NOT_PENDING"
+    found = b.contract(contract_id)
+    assert (found["status"], found["end_reason"]) == ("TERMINATED", "EXPIRED")
+    found = a.own("ownContractQuery", contract_id=own).data
+    assert (found["status"], found["end_reason"]) == ("TERMINATED", "EXPIRED")
+
+
 def test_nobody_applies_in_the_name_of_the_node_itself_or_of_another(two: Two, stranger: Stranger) -> None:
     """9.2-a-1, 9.2-a-3: the id in the application is the sender's, and never this node's own."""
     _, b = two

@@ -24,6 +24,7 @@ LOCKOUT_SECONDS = 2
 LINGER_SECONDS = 1
 SETTINGS = f"[job]\nsession_linger_seconds = {LINGER_SECONDS}\n"
 GRPC = "\n[channel]\ngrpc_port = 0\n"
+REVOKED = "hutong-node-revoked"
 SUITES = {"gm": "sm2", "intl": "p256"}
 START_SECONDS = 20.0
 
@@ -51,6 +52,8 @@ class Secured:
     def found(cls, mode: str, folder: Path) -> Self:
         """Make the CA."""
         _pki("init", str(folder), "--suite", SUITES[mode])
+        _pki("issue", REVOKED, "--address", "127.0.0.1:0", "--ca", str(folder))
+        _pki("revoke", REVOKED, "--ca", str(folder))
         return cls(mode, folder)
 
     def settings(self, node_id: str, port: int) -> str:
@@ -65,7 +68,9 @@ class Secured:
     def profile(self) -> dict[str, str]:
         """Return what the profile says about TLS: the harness issues certificates to the nodes that it plays."""
         issuer = {"issuer": str(self.ca / "ca.pem"), "issuer_key": str(self.ca / "ca-key.pem")}
-        return {"mode": self.mode, "ca": str(self.ca / "ca.pem"), **issuer}
+        own = self.ca / REVOKED
+        revoked = {"revoked": str(own / "certificate.pem"), "revoked_key": str(own / "key.pem")}
+        return {"mode": self.mode, "ca": str(self.ca / "ca.pem"), "crl": str(self.ca / "ca.crl"), **issuer, **revoked}
 
 
 def _pki(*words: str) -> None:

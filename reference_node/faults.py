@@ -25,7 +25,7 @@ from reference_node.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One deliberate defect as declared."""
+    """One deliberate defect as declared; `lab` names where it is tried, "" stands for in process."""
 
     name: str
     requirement: str
@@ -33,6 +33,7 @@ class Fault:
     breaks_zh: str
     breaks_en: str
     blast: tuple[str, ...]
+    lab: str = ""
 
 
 @cache
@@ -48,6 +49,7 @@ def declared() -> Mapping[str, Fault]:
                 row["breaks"]["zh"],
                 row["breaks"]["en"],
                 tuple(row.get("blast", ())),
+                row.get("lab", ""),
             )
             if fault.name in found:
                 raise ConfigError(f"{path.name}: the fault {fault.name} is declared twice")

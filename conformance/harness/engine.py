@@ -173,6 +173,7 @@ def stage(
         record=record,
         peer=peer or (HttpTransport(profile.peer.url, wardrobe) if profile.peer else None),
         grpc=grpc or (GrpcTransport(profile.target.grpc, wardrobe) if profile.target.grpc else None),
+        wardrobe=wardrobe,
     )
 
 

@@ -35,7 +35,7 @@ from specs import load_requirements
 
 NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _SECTIONS = ("target", "tls", "operator", "auditor", "capabilities", "timings", "partner", "peer", "declarations")
-_TLS_FILES = ("ca", "certificate", "key", "issuer", "issuer_key")
+_TLS_FILES = ("ca", "crl", "certificate", "key", "issuer", "issuer_key", "revoked", "revoked_key")
 _TOKEN_KEYS = ("token", "token_env", "token_file")
 
 
@@ -163,6 +163,8 @@ class TlsSettings:
     """Whom the harness trusts over TLS, and what the nodes that it plays show.
 
     One certificate and key for all of them, or an issuer that the target trusts, by which each gets one of its own.
+    `crl` is the list by which the target's own certificate is judged; `revoked` is a certificate, with its key, that
+    the target's list names.
     """
 
     mode: TlsMode
@@ -171,6 +173,9 @@ class TlsSettings:
     key: Path | None = None
     issuer: Path | None = None
     issuer_key: Path | None = None
+    crl: Path | None = None
+    revoked: Path | None = None
+    revoked_key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from enum import StrEnum
 from typing import Any, Self
 
 JsonObject = dict[str, Any]
+# the rule that a request of ours breaks where the connection itself may be refused, so that no answer is one too
+SHOWN_COUNTS = "the certificate that is shown counts"
 
 
 class Direction(StrEnum):

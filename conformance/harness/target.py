@@ -15,7 +15,7 @@ import urllib3
 from conformance.harness.errors import HarnessError
 from conformance.harness.profile import NODE_ID
 from conformance.harness.records import Answer, Request
-from conformance.harness.tls import NodeAdapter, Wardrobe
+from conformance.harness.tls import Guise, NodeAdapter, Wardrobe
 
 MAX_ANSWER = 16 * 1024 * 1024
 MOST_SESSIONS = 128
@@ -41,7 +41,7 @@ def query_string(query: tuple[tuple[str, str], ...]) -> str:
 class HttpTransport:
     """Carries requests over HTTP: no redirects, no proxies from the environment, bounded answers."""
 
-    def __init__(self, url: str, wardrobe: Wardrobe | None = None) -> None:
+    def __init__(self, url: str, wardrobe: Wardrobe | Guise | None = None) -> None:
         parts = urlsplit(url)
         self._base = f"{parts.scheme}://{parts.netloc}"
         self._wardrobe = wardrobe

@@ -5,7 +5,8 @@
 
 Guarantees: what is sent in a node's name goes over a connection with that node's certificate, issued when it is first
 wanted where the profile gives an issuer, else with the one certificate of the profile; the target's certificate is
-demanded in both directions and judged by the profile's CA. Nothing here is shared with the reference node.
+demanded in both directions and judged by the profile's CA, and by its revocation list where the profile gives one;
+certificates that must not be taken are made on purpose only. Nothing here is shared with the reference node.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,7 +38,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 from urllib3.contrib.pyopenssl import PyOpenSSLContext, WrappedSocket
 from urllib3.util import wait_for_read, wait_for_write
 
@@ -47,6 +50,8 @@ GATEWAY = "gateway"  # the role of a certificate that serves all the nodes that 
 _DAYS = dt.timedelta(days=2)
 _SLACK = dt.timedelta(minutes=5)
 _SECONDS = 10.0
+_ELSEWHERE = "https://127.0.0.2:1"  # an address at which nobody is played
+_STRANGER = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A CA that nobody trusts")])
 _RECORD = 16 * 1024
 # PKCS#8 of an SM2 key as OpenSSL writes it: the private scalar of 32 bytes, then the public point of 64
 _KEY_HEAD = bytes.fromhex("308187020100301306072a8648ce3d020106082a811ccf5501822d046d306b0201010420")
@@ -55,6 +60,17 @@ _KEY_MIDDLE = bytes.fromhex("a14403420004")
 _SM2_SPKI = bytes.fromhex("3059301306072a8648ce3d020106082a811ccf5501822d03420004")
 _ECDSA = bytes.fromhex("300a06082a8648ce3d040302")
 _SM2_SM3 = bytes.fromhex("300a06082a811ccf55018375")
+
+
+class Flaw(StrEnum):
+    """What is wrong with a certificate that is shown on purpose."""
+
+    NONE = ""
+    BARE = "bare"
+    EXPIRED = "expired"
+    FOREIGN = "foreign"
+    ELSEWHERE = "elsewhere"
+    REVOKED = "revoked"
 
 
 class Wardrobe:
@@ -67,7 +83,7 @@ class Wardrobe:
             hint = "Give ca, and certificate with key or issuer with issuer_key, in [tls]."
             raise UsageError("[tls] of the profile does not say whom to trust and what to show", hint=hint)
         self._lock = threading.Lock()
-        self._made: dict[tuple[str, str], tuple[Path, Path]] = {}
+        self._made: dict[tuple[str, ...], tuple[Path, Path]] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="hutong-tls-")
         try:
             self._issuer = _Issuer(settings, Path(self._folder.name)) if settings.issuer else None
@@ -75,22 +91,40 @@ class Wardrobe:
             self._folder.cleanup()
             raise
 
-    def files(self, node_id: str, role: str = "node") -> tuple[Path, Path]:
-        """Return certificate and key with which this node is played."""
+    @property
+    def issues(self) -> bool:
+        """Whether certificates can be made here, also wrong ones."""
+        return self._issuer is not None
+
+    @property
+    def revoked(self) -> str:
+        """The node of the certificate that the target's revocation list names, "" where the profile gives none."""
+        if self.settings.revoked is None or self.settings.revoked_key is None:
+            return ""
+        parsed = x509.load_pem_x509_certificate(self.settings.revoked.read_bytes())
+        return next((identity.node_id for identity in identities(parsed)), "")
+
+    def files(self, node_id: str, role: str = "node", flaw: Flaw = Flaw.NONE, address: str = "") -> tuple[Path, Path]:
+        """Return certificate and key with which this node is played, at an address of its own where one is given."""
+        if flaw is Flaw.REVOKED and self.settings.revoked and self.settings.revoked_key:
+            return self.settings.revoked, self.settings.revoked_key
         if self._issuer is None:
             if self.settings.certificate is None or self.settings.key is None:
                 raise UsageError("[tls] certificate comes without key", hint="Give both.")
             return self.settings.certificate, self.settings.key
         with self._lock:
-            if (node_id, role) not in self._made:
+            which = (node_id, role, flaw, address)
+            if which not in self._made:
                 path = Path(self._folder.name) / f"{len(self._made)}.pem"
-                path.write_text(self._issuer.issue(node_id, role, self.address), encoding="ascii")
-                self._made[node_id, role] = (path, self._issuer.key_file)
-            return self._made[node_id, role]
+                text = self._issuer.issue(node_id, role, address or self.address, flaw)
+                path.write_text(text, encoding="ascii")
+                self._made[which] = (path, self._issuer.key_file)
+            return self._made[which]
 
-    def context(self, node_id: str, role: str = "node", *, server: bool = False) -> SSL.Context:
+    def context(
+        self, node_id: str, role: str = "node", *, server: bool = False, flaw: Flaw = Flaw.NONE, address: str = ""
+    ) -> SSL.Context:
         """Return what connections of this node are made from."""
-        certificate, key = self.files(node_id, role)
         context = SSL.Context(SSL.TLS_SERVER_METHOD if server else SSL.TLS_CLIENT_METHOD)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         if self.settings.mode is TlsMode.GM:
@@ -100,9 +134,12 @@ class Wardrobe:
             Binding().lib.SSL_CTX_set1_curves_list(handle, b"curveSM2:X25519:P-256")
         else:
             context.set_min_proto_version(SSL.TLS1_2_VERSION)
-        context.use_certificate_chain_file(str(certificate))
-        context.use_privatekey_file(str(key))
+        if flaw is not Flaw.BARE:
+            certificate, key = self.files(node_id, role, flaw, address)
+            context.use_certificate_chain_file(str(certificate))
+            context.use_privatekey_file(str(key))
         context.load_verify_locations(str(self.settings.ca))
+        _revocations(context, self.settings.crl)
         demanded = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
         context.set_verify(demanded if server else SSL.VERIFY_PEER)
         return context
@@ -118,6 +155,54 @@ class Wardrobe:
         self._folder.cleanup()
 
 
+@dataclass(frozen=True, slots=True)
+class Guise:
+    """A wardrobe of which one certificate is shown: flawed, or of the node `shown`, or for another `address`."""
+
+    wardrobe: Wardrobe
+    flaw: Flaw = Flaw.NONE
+    shown: str = ""
+    address: str = ""
+
+    def context(self, node_id: str, role: str = "node", *, server: bool = False) -> SSL.Context:
+        """Return what connections are made from."""
+        who = self.shown or node_id
+        return self.wardrobe.context(who, role, server=server, flaw=self.flaw, address=self.address)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Whom a certificate names: a node in a role at an address; port 0 stands for any."""
+
+    node_id: str
+    host: str
+    port: int
+    role: str
+
+
+def identities(certificate: x509.Certificate) -> list[Named]:
+    """Return everybody whom a certificate names by `ppc://node-id@host:port?role=role` (9.2-a-3)."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    found = []
+    for uri in names.get_values_for_type(x509.UniformResourceIdentifier):
+        parts = urlsplit(uri)
+        node_id, at, _ = parts.netloc.rpartition("@")
+        if parts.scheme == "ppc" and at and parts.port is not None and parts.query.startswith("role="):
+            found.append(Named(node_id, parts.hostname or "", parts.port, parts.query.removeprefix("role=")))
+    return found
+
+
+def _revocations(context: SSL.Context, path: Path | None) -> None:
+    """Have certificates judged by a revocation list as well."""
+    store = context.get_cert_store()
+    if path is not None and store is not None:
+        store.add_crl(x509.load_pem_x509_crl(path.read_bytes()))
+        store.set_flags(crypto.X509StoreFlags.CRL_CHECK)
+
+
 class _Issuer:
     """Certifies the nodes that are played, all with one key of the run."""
 
@@ -128,21 +213,22 @@ class _Issuer:
         self._certificate = x509.load_pem_x509_certificate(settings.issuer.read_bytes())
         self._secret = settings.issuer_key.read_bytes()
         self._stand_in = ec.generate_private_key(ec.SECP256R1())
-        self._point, private = sm2.engine().generate()
+        self._point, self._scalar = sm2.engine().generate()
         encoding = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         own = self._stand_in.private_bytes(*encoding)
         if self._national:
-            own = _pem("PRIVATE KEY", _KEY_HEAD + private + _KEY_MIDDLE + self._point).encode()
+            own = _pem("PRIVATE KEY", _KEY_HEAD + self._scalar + _KEY_MIDDLE + self._point).encode()
             self._private, self._public = _sm2_pair(self._secret, str(settings.issuer_key))
         self.key_file = folder / "key.pem"
         with os.fdopen(os.open(self.key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(own)
 
-    def issue(self, node_id: str, role: str, address: str) -> str:
-        """Return the certificate of one node in PEM."""
-        builder = self._draft(node_id, role, address)
+    def issue(self, node_id: str, role: str, address: str, flaw: Flaw) -> str:
+        """Return the certificate of one node in PEM; one of another CA is signed with the node's own key."""
+        builder = self._draft(node_id, role, _ELSEWHERE if flaw is Flaw.ELSEWHERE else address, flaw)
+        own = flaw is Flaw.FOREIGN
         if not self._national:
-            signer = serialization.load_pem_private_key(self._secret, password=None)
+            signer = self._stand_in if own else serialization.load_pem_private_key(self._secret, password=None)
             if not isinstance(signer, ec.EllipticCurvePrivateKey):
                 raise UsageError("[tls] issuer_key is no key on P-256", hint="Give the key of the issuer.")
             return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
@@ -150,26 +236,29 @@ class _Issuer:
         kind = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         spki = self._stand_in.public_key().public_bytes(*kind)
         body = draft.tbs_certificate_bytes.replace(spki, _SM2_SPKI + self._point).replace(_ECDSA, _SM2_SM3, 1)
-        raw = sm2.engine().sign(self._private, self._public, body)
+        pair = (self._scalar, self._point) if own else (self._private, self._public)
+        raw = sm2.engine().sign(*pair, body)
         signature = encode_dss_signature(int.from_bytes(raw[:32]), int.from_bytes(raw[32:]))
         bits = bytes([0x03, len(signature) + 1, 0]) + signature
         content = body + _SM2_SM3 + bits
         return _pem("CERTIFICATE", b"\x30\x82" + len(content).to_bytes(2) + content)
 
-    def _draft(self, node_id: str, role: str, address: str) -> x509.CertificateBuilder:
+    def _draft(self, node_id: str, role: str, address: str, flaw: Flaw) -> x509.CertificateBuilder:
         parts = urlsplit(address)
         host, now = parts.hostname or "", dt.datetime.now(dt.UTC)
         names = [x509.UniformResourceIdentifier(f"ppc://{node_id}@{parts.netloc}?role={role}"), _general(host)]
+        ends = now - _SLACK if flaw is Flaw.EXPIRED else now + _DAYS
+        issuer = _STRANGER if flaw is Flaw.FOREIGN else self._certificate.subject
         issuer_key = self._certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
         usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         return (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, node_id[:64])]))
-            .issuer_name(self._certificate.subject)
+            .issuer_name(issuer)
             .public_key(self._stand_in.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _SLACK)
-            .not_valid_after(now + _DAYS)
+            .not_valid_before(ends - _DAYS - _SLACK)
+            .not_valid_after(ends)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
@@ -180,7 +269,7 @@ class _Issuer:
 class NodeAdapter(requests.adapters.HTTPAdapter):
     """Carries requests to the target in the name of one node."""
 
-    def __init__(self, wardrobe: Wardrobe, node_id: str, pool_maxsize: int) -> None:
+    def __init__(self, wardrobe: Wardrobe | Guise, node_id: str, pool_maxsize: int) -> None:
         self._context = _Context(wardrobe.context(node_id))
         super().__init__(pool_maxsize=pool_maxsize)
 

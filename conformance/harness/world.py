@@ -32,12 +32,14 @@ from conformance.harness.schema import Contract
 from conformance.harness.steps import Awaited, Tamper, Told
 from conformance.harness.story import LABEL
 from conformance.harness.target import Transport, Unanswered
+from conformance.harness.tls import Wardrobe
 
 T = TypeVar("T")
 Spelled = tuple[str, str, tuple[tuple[str, str], ...], bytes]  # method, path, query, body
 # Whether what is being done is the same in every scenario: signing a contract, ending it, asking for a sign of life.
 COMMON: ContextVar[bool] = ContextVar("COMMON", default=False)
 CONTRACT_DAYS = 30
+STEPS_IN_PERIOD = 20
 DAY_MS = 86_400_000
 
 
@@ -65,6 +67,7 @@ class Stage:
     record: Callable[[Exchange], None]
     peer: Transport | None = None
     grpc: Transport | None = None
+    wardrobe: Wardrobe | None = None
 
 
 class World:
@@ -80,6 +83,7 @@ class World:
         self._partners: list[Partner] = []
         self._exchanges: list[Exchange] = []
         self._prefix = urlsplit(stage.profile.target.url).path.rstrip("/")
+        self._began = time.perf_counter()
 
     # --- identities -------------------------------------------------------------------------------------------------
 
@@ -131,6 +135,11 @@ class World:
         """Let time pass."""
         self.stage.clock.elapse(seconds)
 
+    def brief(self, seconds: float) -> float:
+        """Return a period that ends soon, but not before some steps are done at the pace of this scenario so far."""
+        pace = (time.perf_counter() - self._began) / max(1, len(self._exchanges))
+        return max(seconds, STEPS_IN_PERIOD * pace)
+
     def fact(self, name: str, value: T) -> T:
         """Write down something that the checks need: an id, an expected value."""
         self.facts[name] = value
@@ -154,6 +163,7 @@ class World:
         permits: tuple[str, ...] = (),
         tamper: Tamper | None = None,
         raw: bytes | None = None,
+        transport: Transport | None = None,
     ) -> Told:
         """Call the target as a partner. `breaks` names the rule that the request breaks on purpose."""
         self.offered(operation)
@@ -167,7 +177,7 @@ class World:
             self.stage.binding.spell_headers(headers),
             bend.body if bend.body is not None else body,
         )
-        return self.send(step, operation, request, partner.node_id, breaks)
+        return self.send(step, operation, request, partner.node_id, breaks, transport)
 
     def own(
         self,

@@ -3,7 +3,8 @@
 A fault is *killed* when it was reached and exactly the finding that it declares appears (others only where it declares
 them as blast). It is *unreached* when the suite never came to its place, *survived* when its finding is missing,
 *collateral* when findings appear that it does not declare. A scenario is run again for a fault only if the unmutated
-run asked at that fault's place during that scenario: elsewhere the fault cannot change anything.
+run asked at that fault's place during that scenario: elsewhere the fault cannot change anything. Defects of the secure
+channel are tried over sockets, in the scenarios about it; everything else runs in process, without sockets.
 
 `python -m conformance.selftest.killmatrix --only 8.1` prints the matrix of one chapter.
 """
@@ -27,7 +28,8 @@ from conformance.harness.records import CheckResult, Transcript, Verdict
 from conformance.harness.registry import Scenario
 from conformance.harness.strict import unknown
 from conformance.harness.world import COMMON
-from conformance.selftest.inprocess import demo_profile, lab
+from conformance.selftest import served
+from conformance.selftest.inprocess import Lab, demo_profile, lab
 from reference_node.faults import Fault, declared
 
 # End-to-end stories: whatever defect lies on their way may show in them, beside the finding that names it.
@@ -94,7 +96,12 @@ class Baseline:
         return tuple(result for result in self.results if result.verdict not in fine)
 
     def scenarios(self, fault: str) -> frozenset[str]:
-        """Return the scenarios in which a fault could show: always those whose checks may emit its finding."""
+        """Return the scenarios in which a fault could show: always those whose checks may emit its finding.
+
+        What a served node does to its sockets it settles when it starts, so there every scenario counts.
+        """
+        if declared()[fault].lab:
+            return frozenset(row.name for row in _plan().scenarios if _lab_of(row) == declared()[fault].lab)
         codes = {declared()[fault].finding, *declared()[fault].blast}
         telling = {check.scenario for check in _plan().checks if codes & set(check.codes)}
         own = {name for name, places in self.places.items() if fault in places}
@@ -108,6 +115,15 @@ def _plan() -> engine.Plan:
     return engine.plan()
 
 
+def _lab_of(scenario: Scenario) -> str:
+    """Return the lab in which a scenario runs; those about the secure channel need sockets."""
+    return served.NAME if scenario.act.__module__ == served.MODULE else ""
+
+
+def _room(name: str, faults: Sequence[str] = ()) -> Lab | served.ServedLab:
+    return served.served_lab(faults) if name == served.NAME else lab(faults)
+
+
 def _judge(transcripts: Mapping[str, Transcript]) -> list[CheckResult]:
     bench = judge.Bench(demo_profile(), load_binding("reference"), specs.load_requirements(), specs.operations())
     return judge.judge(transcripts, _plan().checks, bench)
@@ -115,24 +131,35 @@ def _judge(transcripts: Mapping[str, Transcript]) -> list[CheckResult]:
 
 def run_baseline(scenarios: Iterable[Scenario] | None = None) -> Baseline:
     """Run the suite against the unmutated node."""
-    room = lab()
     places: dict[str, frozenset[str]] = {}
     common: dict[str, frozenset[str]] = {}
+    chosen = _plan().scenarios if scenarios is None else tuple(scenarios)
+    transcripts: dict[str, Transcript] = {}
+    for name in (served.NAME, ""):
+        mine = [scenario for scenario in chosen if _lab_of(scenario) == name]
+        transcripts |= _run_ground(name, mine, places, common) if mine else {}
+    return Baseline(tuple(_judge(transcripts)), places, common)
+
+
+def _run_ground(
+    name: str, scenarios: Iterable[Scenario], places: dict[str, frozenset[str]], common: dict[str, frozenset[str]]
+) -> Mapping[str, Transcript]:
+    """Run scenarios in one lab and note which faults' places each comes to."""
+    room = _room(name)
     asked: dict[bool, set[str]] = {True: set(), False: set()}
 
     def note(fault: str) -> None:
         asked[COMMON.get()].add(fault)
 
     room.node.faults.observe(note)
-    for scenario in _plan().scenarios if scenarios is None else scenarios:
+    for scenario in scenarios:
         asked[True].clear()
         asked[False].clear()
         room.run([scenario])
         places[scenario.name] = frozenset(asked[False])
         common[scenario.name] = frozenset(asked[True])
-    results = tuple(_judge(room.collector.transcripts))
     room.close()
-    return Baseline(results, places, common)
+    return room.collector.transcripts
 
 
 def _found(results: Iterable[CheckResult]) -> set[Found]:
@@ -146,8 +173,8 @@ def _sharp(results: Iterable[CheckResult]) -> set[str]:
 
 def try_fault(fault: Fault, names: frozenset[str]) -> Trial:
     """Run the scenarios in which a fault could show, and say what became of it."""
-    scenarios = [row for row in _plan().scenarios if row.name in names]
-    room = lab([fault.name])
+    scenarios = [row for row in _plan().scenarios if row.name in names and _lab_of(row) == fault.lab]
+    room = _room(fault.lab, [fault.name])
     results = _judge(room.run(scenarios))
     hits = room.node.faults.hits.get(fault.name, 0)
     room.close()

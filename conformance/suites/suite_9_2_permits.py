@@ -72,11 +72,12 @@ def test_permit_period(world: World) -> None:
     """A permit admits uses until its period ends, not after (9.2-b-2)."""
     partner = world.signed_partner()
     short, long = own_dataset(world, "short"), own_dataset(world, "long")
-    until = world.now_ms() + int(PERIOD_SECONDS * 1000)
+    period = world.brief(PERIOD_SECONDS)
+    until = world.now_ms() + int(period * 1000)
     brief = shown(granted(world, partner, "short", short, time_limit=until))
     lasting = shown(granted(world, partner, "long", long, time_limit=until + DAY_MS))
     needed(use(world, "in-time", partner, short, brief))
-    world.elapse(PERIOD_SECONDS + 0.5)
+    world.elapse(period + 0.5)
     use(world, "late", partner, short, brief, breaks="the period has ended")
     use(world, "still", partner, long, lasting)
     world.call("list", partner, "datasetAuthList", {"contract_id": partner.contract_id, "page_size": 500})
@@ -220,8 +221,9 @@ def test_flow_withdrawn_at_work(world: World) -> None:
 def test_permit_expired_at_work(world: World) -> None:
     """The period of a permit ends while a partner's task works on the dataset (9.2-b-2)."""
     partner = work.played(world)
-    until = world.now_ms() + int(PERIOD_SECONDS * 1000)
+    period = world.brief(PERIOD_SECONDS)
+    until = world.now_ms() + int(period * 1000)
     job_id, task_id = _on_data(world, partner, "brief", time_limit=until)
-    world.elapse(PERIOD_SECONDS + 0.5)
+    world.elapse(period + 0.5)
     work.tells(world, "told", partner, task_id, "FAILED")
     work.task_is(world, "ended", job_id, task_id, "FAILED")

@@ -9,6 +9,7 @@ proves both certificates anew; certificates, key and revocation list are read ag
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,10 +19,11 @@ from typing import Final
 
 from cryptography.hazmat.bindings.openssl.binding import Binding
 from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from reference_node.config import Config
 from reference_node.errors import ConfigError
+from reference_node.faults import Faults
 from reference_node.security import certificates
 from reference_node.security.certificates import GATEWAY, Certificate, Holder
 from reference_node.security.errors import CertificateRefused, SecurityFailure
@@ -42,6 +44,9 @@ ENVIRON: Final = "hutong.channel"  # where `Presented` stands in the environment
 _KEYS: Final = {Mode.INTL: AuthType.SHA256_ECDSA, Mode.GM: AuthType.SM3_SM2}
 _GROUPS: Final = {Mode.INTL: b"X25519MLKEM768:X25519:P-256", Mode.GM: b"curveSM2"}
 _SIGNATURES: Final = {Mode.INTL: b"ecdsa_secp256r1_sha256", Mode.GM: b"sm2sig_sm3"}
+_WEAK: Final = "ECDHE-ECDSA-AES128-SHA"  # what defects offer beside the suites of the registry
+_CLIENT_RENEGOTIATION: Final = 1 << 8  # SSL_OP_ALLOW_CLIENT_RENEGOTIATION
+_UNKNOWN: Final = (3, 20, 21, 27)  # the errors of chains to a CA that is not known, and of its missing list
 _OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET | SSL.OP_CIPHER_SERVER_PREFERENCE
 
 
@@ -57,11 +62,11 @@ class Presented:
         return None if self.certificate is None else self.certificate.holder
 
 
-def trust_of(config: Config) -> Trust | None:
+def trust_of(config: Config, faults: Faults | None = None) -> Trust | None:
     """Return the CA that a configuration names, if it names one."""
     if config.tls_ca is None and CERT in config.auth_types:
         raise ConfigError("[security] auth_types lists CERT and no CA is trusted", hint="give [tls] ca and crl")
-    return None if config.tls_ca is None else Trust(config.tls_ca, config.tls_crl)
+    return None if config.tls_ca is None else Trust(config.tls_ca, config.tls_crl, faults)
 
 
 def channel_of(config: Config, trust: Trust | None, node_id: str) -> SecureChannel | None:
@@ -91,6 +96,7 @@ class SecureChannel:
     def __init__(self, mode: Mode, certificate: Path, key: Path, trust: Trust, suites: Iterable[str]) -> None:
         self.mode = mode
         self.trust = trust
+        self._faults = trust.faults
         self.files = (certificate, key)
         self._suites = tuple(suites)
         self._lock = threading.Lock()
@@ -128,9 +134,11 @@ class SecureChannel:
         certificate, holder = presented.certificate, presented.holder
         if certificate is None or holder is None:
             raise CertificateRefused("the certificate does not say which node it is of")
-        if not certificate.serves(host, port):
+        if not certificate.serves(host, port) and not self._faults.on("server-address-not-checked"):
             raise CertificateRefused(f"the certificate is not for {host}:{port}")
         if node_id not in (None, holder.node_id) and holder.role != GATEWAY:
+            if self._faults.on("server-node-id-not-checked"):
+                return
             raise CertificateRefused("the certificate is of another node than the one that is called")
 
     def _own(self) -> Certificate:
@@ -155,20 +163,19 @@ class SecureChannel:
         return own
 
     def _context(self, *, server: bool) -> SSL.Context:
-        certificate, key = self.files
         context = SSL.Context(SSL.TLS_SERVER_METHOD if server else SSL.TLS_CLIENT_METHOD)
-        names = [suite for suite in TLS_SUITES if suite.name in self._suites]
-        older = [suite.name for suite in names if suite.version == "1.2"]
-        newer = [suite.name for suite in names if suite.version == "1.3"]
-        context.set_max_proto_version(SSL.TLS1_3_VERSION if newer else SSL.TLS1_2_VERSION)
-        context.set_min_proto_version(SSL.TLS1_2_VERSION if older else SSL.TLS1_3_VERSION)
-        context.set_options(_OPTIONS)
+        options = _OPTIONS
+        if server and self._faults.on("renegotiation-allowed"):
+            options = options & ~SSL.OP_NO_RENEGOTIATION | _CLIENT_RENEGOTIATION
+        context.set_options(options)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        certificate, key = self.files
         try:
-            context.set_tls13_ciphersuites(":".join(newer).encode())
-            if older:
-                context.set_cipher_list(":".join(older).encode())
+            self._offer(context)
             context.use_certificate_chain_file(str(certificate))
+            if server and self._faults.on("self-signed-certificate-shown"):
+                made = certificates.root(PrivateKey.load(key), "nobody", 1, dt.datetime.now(dt.UTC))
+                context.use_certificate(crypto.load_certificate(crypto.FILETYPE_ASN1, made.data))
             context.use_privatekey_file(str(key))
         except SSL.Error as refused:
             raise ConfigError(f"[tls] {certificate} or {key} is not taken: {refused}") from refused
@@ -179,7 +186,27 @@ class SecureChannel:
         self.trust.fill(store)
         # a server asks for the certificate here and demands it where the operation is known: operators have none
         context.set_verify(SSL.VERIFY_PEER)
+        if server and self._faults.on("foreign-ca-taken"):
+            context.set_verify(SSL.VERIFY_PEER, lambda _c, _x, error, _depth, sound: bool(sound) or error in _UNKNOWN)
+        if not server and self._faults.on("server-certificate-not-checked"):
+            context.set_verify(SSL.VERIFY_NONE)
         return context
+
+    def _offer(self, context: SSL.Context) -> None:
+        """Set versions and suites."""
+        names = [suite for suite in TLS_SUITES if suite.name in self._suites]
+        older = [suite.name for suite in names if suite.version == "1.2"]
+        newer = [suite.name for suite in names if suite.version == "1.3"]
+        context.set_max_proto_version(SSL.TLS1_3_VERSION if newer else SSL.TLS1_2_VERSION)
+        context.set_min_proto_version(SSL.TLS1_2_VERSION if older else SSL.TLS1_3_VERSION)
+        if self._faults.on("weak-suite-offered"):
+            older.append(_WEAK)
+        if self._faults.on("old-tls-offered"):
+            context.set_min_proto_version(SSL.TLS1_1_VERSION)
+            older += [_WEAK, "@SECLEVEL=0"]
+        context.set_tls13_ciphersuites(":".join(newer).encode())
+        if older:
+            context.set_cipher_list(":".join(older).encode())
 
 
 def _restrict(context: SSL.Context, mode: Mode) -> None:

@@ -15,6 +15,7 @@ from typing import Protocol, runtime_checkable
 import requests
 import urllib3
 
+from reference_node.faults import Faults
 from reference_node.security import signing
 from reference_node.security.tls import SecureChannel
 from reference_node.transport.tls import TlsHttpAdapter
@@ -60,8 +61,14 @@ class HttpOutbound:
     """
 
     def __init__(
-        self, tls: SecureChannel | None = None, handshake_seconds: float = 10.0, *, plain: bool = False
+        self,
+        tls: SecureChannel | None = None,
+        handshake_seconds: float = 10.0,
+        *,
+        plain: bool = False,
+        faults: Faults | None = None,
     ) -> None:
+        self._faults = faults or Faults()
         self._local = threading.local()
         self._plain = plain
         self._tls = tls
@@ -105,7 +112,7 @@ class HttpOutbound:
         session = requests.Session()
         session.trust_env = False
         if self._tls is not None:
-            if not self._plain:
+            if not (self._plain or self._faults.on("plain-http-fallback")):
                 session.adapters.clear()  # and what is not https:// cannot be sent
             session.mount("https://", TlsHttpAdapter(self._tls, target, self._handshake_seconds))
         return session

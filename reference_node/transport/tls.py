@@ -23,7 +23,7 @@ from urllib3.util import wait_for_read, wait_for_write
 
 from reference_node.errors import ConfigError
 from reference_node.security.errors import SecurityFailure
-from reference_node.security.tls import ENVIRON, SecureChannel
+from reference_node.security.tls import ENVIRON, Presented, SecureChannel
 from reference_node.sockets import Reader
 
 _RECORD: Final = 16 * 1024
@@ -57,9 +57,11 @@ class TlsAdapter(Adapter):
         """Leave the listening socket as it is."""
         return sock
 
-    def wrap(self, sock: socket.socket) -> tuple[ServedSocket, dict[str, Any]]:
+    def wrap(self, sock: socket.socket) -> tuple[ServedSocket | socket.socket, dict[str, Any]]:
         """Return a socket whose handshake is still to come, and the environment that it will fill."""
         environ = self.get_environ()
+        if self._channel.trust.faults.on("plain-http-on-tls-port") and sock.recv(1, socket.MSG_PEEK) != b"\x16":
+            return sock, environ | {ENVIRON: Presented(self._channel.own)}
         try:
             return ServedSocket(self._channel, sock, environ, self._seconds), environ
         except (ConfigError, OSError, SSL.Error) as wrong:  # files that cannot be read just now
@@ -70,8 +72,10 @@ class TlsAdapter(Adapter):
         """Return what every request of a connection finds in its environment."""
         return {"wsgi.url_scheme": "https", "HTTPS": "on"}
 
-    def makefile(self, sock: ServedSocket, mode: str = "r", bufsize: int = -1) -> Reader | StreamWriter:
+    def makefile(self, sock: ServedSocket | socket.socket, mode: str = "r", bufsize: int = -1) -> Reader | StreamWriter:
         """Return a reader or a writer."""
+        if isinstance(sock, socket.socket):
+            return Reader(sock) if "r" in mode else StreamWriter(sock, mode, bufsize)
         return _Reader(sock) if "r" in mode else StreamWriter(sock, mode, bufsize)
 
 

@@ -109,6 +109,7 @@ class Config:
     cipher: str = _key("store", "SM4-GCM", _one_of("SM4-GCM", "AES-256-GCM"))
     key_file: Path | None = _key("store", None, _path)  # noqa: RUF009 - the same
     key_env: str | None = _key("store", None, _text)
+    seal_files: bool = _key("store", True, _flag)
     backup: Path | None = _key("store", None, _path)  # noqa: RUF009 - the same
     backup_seconds: int = _key("store", 60, _number(1, 86_400))
     node_id: str | None = _key("node", None, _identifier, "id")

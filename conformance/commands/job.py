@@ -5,6 +5,7 @@ Exit codes: 0 finished, 1 not finished, 4 the file or the words are wrong, 130 i
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ from conformance.harness.errors import HarnessError, UsageError
 from conformance.harness.verdict import ExitCode
 
 if TYPE_CHECKING:
-    from reference_node.operator.run import Outcome
+    from reference_node.operator.run import Outcome, Output
 
 _COLOURS = {"SUCCESS": "green", "FAILED": "red", "RUNNING": "cyan"}
 _INTERRUPTED = 130
@@ -63,6 +64,10 @@ class _Shown:
 
 def run(
     file: Annotated[Path, typer.Argument(help="Job file (TOML or JSON); `hutong job example DIR` writes one.")],
+    to: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for files of results, by default `results` beside the job file."),
+    ] = None,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for other operators' approvals.")] = 600.0,
     as_json: Annotated[bool, typer.Option("--json", help="The outcome as JSON on standard output.")] = False,
 ) -> None:
@@ -80,7 +85,7 @@ def run(
     try:
         job = load_job(file)
         with shown.bar:
-            outcome = run_job(job, shown, patience=wait)
+            outcome = run_job(job, shown, patience=wait, out=to)
     except JobFileError as exc:
         raise fail(UsageError(str(exc), hint=exc.hint), ExitCode.USAGE) from exc
     except OperatorError as exc:
@@ -114,7 +119,7 @@ def _tell(outcome: Outcome) -> None:
     if outcome.outputs:
         table = Table("node", "task", "output", Column("what", overflow="fold"))
         for row in outcome.outputs:
-            table.add_row(row.node, row.task, row.kind, escape(_words(row.content)))
+            table.add_row(row.node, row.task, row.kind, escape(_words(row)))
         out.print(table)
     for failure in outcome.failures:
         place = escape(f"{failure.task} at {failure.node}: {failure.cause} {failure.detail}".strip())
@@ -128,11 +133,16 @@ def _tell(outcome: Outcome) -> None:
     )
 
 
-def _words(content: Mapping[str, Any]) -> str:
+def _words(row: Output) -> str:
     """Return an output in one cell: a file by its place, a report by what it says."""
-    if "location" in content:
-        return f"{content['location']} ({content['bytes']:,} bytes)"
-    return "\n".join(f"{name}: {_value(value)}" for name, value in content.items())
+    if row.file is not None:
+        return f"{_short(row.file)} ({row.content['bytes']:,} bytes)"
+    return "\n".join(f"{name}: {_value(value)}" for name, value in row.content.items())
+
+
+def _short(path: str) -> str:
+    """Return a path as it is told from here, if that is shorter."""
+    return min(os.path.relpath(path), path, key=len)
 
 
 def _value(value: Any) -> str:

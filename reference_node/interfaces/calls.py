@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,3 +37,12 @@ class Call:
         if self.source is None:
             raise AssertionError("an operation of the own side has no calling node")
         return self.source
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A file as an answer, in place of an envelope; sent piece by piece when the transaction has ended."""
+
+    name: str
+    length: int
+    content: Iterator[bytes]

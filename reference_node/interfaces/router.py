@@ -30,7 +30,7 @@ from reference_node.domain import RuleBroken
 from reference_node.errors import ConfigError, Refusal
 from reference_node.evidence.acting import Acting, acting, actor
 from reference_node.interfaces import wire
-from reference_node.interfaces.calls import Call
+from reference_node.interfaces.calls import Call, Streamed
 from reference_node.node import Node
 from reference_node.security import entrance, guards, signing
 from reference_node.security.errors import SecurityFailure
@@ -42,7 +42,7 @@ _TRACE: Final = re.compile(r"[!-~]{1,128}")
 _NAMES: Final = wire.names()
 log = structlog.get_logger("reference_node")
 
-Handler = Callable[[Call], dict[str, Any]]
+Handler = Callable[[Call], dict[str, Any] | Streamed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,11 @@ def _carry(node: Node, route: Route, request: Incoming, trace: str, now: Acting)
                 request.headers.get(signing.TOKEN_SET, ""),
                 component,
             )
-            envelope = {"code": 0, "msg": "ok", "data": route.handler(call)}
+            data = route.handler(call)
+            if isinstance(data, Streamed):
+                session.commit()
+                return _file(data, trace)
+            envelope = {"code": 0, "msg": "ok", "data": data}
             now.answer = partial(wire.write, envelope)
             session.commit()
         except BaseException as failure:
@@ -316,6 +320,14 @@ def _trace(headers: Mapping[str, str]) -> str:
 
 def _answer(envelope: dict[str, Any], status: int, trace: str) -> flask.Response:
     answer = flask.Response(wire.write(envelope), status, content_type="application/json")
+    answer.headers[signing.TRACE] = trace
+    return answer
+
+
+def _file(found: Streamed, trace: str) -> flask.Response:
+    answer = flask.Response(found.content, 200, content_type="application/octet-stream")
+    answer.headers["content-length"] = str(found.length)
+    answer.headers.set("content-disposition", "attachment", filename=found.name)
     answer.headers[signing.TRACE] = trace
     return answer
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from reference_node.errors import Refusal
-from reference_node.interfaces.calls import Call
-from reference_node.services import task_news, task_runs, task_stops, tasks
+from reference_node.interfaces.calls import Call, Streamed
+from reference_node.services import task_news, task_outputs, task_runs, task_stops, tasks
 
 
 def task_start(call: Call) -> dict[str, Any]:
@@ -65,6 +65,12 @@ def own_task_log_lines(call: Call) -> dict[str, Any]:
 def own_task_log(call: Call) -> dict[str, Any]:
     """8.5.2-d: lines of the log of a task."""
     return tasks.log(call.node, call.session, call.query)
+
+
+def own_task_output(call: Call) -> Streamed:
+    """8.5.6: a file that a task has put out, as it was before it was sealed."""
+    found = task_outputs.fetch(call.node, call.session, call.query)
+    return Streamed(found.name, found.size, found.content)
 
 
 def own_task_stop(call: Call) -> dict[str, Any]:

@@ -8,9 +8,13 @@ Guarantees: an answer is the envelope's data, or it is an exception that says wh
 
 from __future__ import annotations
 
+import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.client import OK
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import requests
@@ -20,6 +24,7 @@ from reference_node.errors import NodeError
 
 SECONDS: Final = 30.0
 _PAGE: Final = 100
+_PIECE: Final = 64 * 1024
 _EVERY: Final = 0.2
 Found = TypeVar("Found")
 
@@ -72,6 +77,30 @@ class NodeClient:
             raise Refused(self.name, operation, answer)
         data: dict[str, Any] = answer["data"]
         return data
+
+    def file(self, operation: str, target: Path, **fields: Any) -> str:
+        """Have a file sent and put it in its place, mode 0600; return its SHA-256. Raise Refused or Unreachable.
+
+        Nothing is under its name before it is there whole.
+        """
+        wanted, digest = specs.operations()[operation], hashlib.sha256()
+        fresh = target.with_name(target.name + ".part")
+        try:
+            with self._session.get(self.address + wanted.path, params=fields, timeout=SECONDS, stream=True) as answer:
+                if answer.status_code != OK:
+                    raise Refused(self.name, operation, answer.json())
+                with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                    for piece in answer.iter_content(_PIECE):
+                        digest.update(piece)
+                        file.write(piece)
+        except (requests.RequestException, ValueError) as failure:
+            fresh.unlink(missing_ok=True)
+            raise Unreachable(
+                f"{self.name} has not sent {target.name} whole: {type(failure).__name__}",
+                hint="Is the node running, and is this its address?",
+            ) from failure
+        fresh.replace(target)
+        return digest.hexdigest()
 
     def every(self, operation: str, **fields: Any) -> Iterator[dict[str, Any]]:
         """Yield the records of a list operation from all its pages."""

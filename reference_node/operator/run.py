@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from reference_node.operator import plan
@@ -23,9 +24,11 @@ from reference_node.operator.client import NodeClient, OperatorError, Unreachabl
 from reference_node.operator.jobfile import JobFile, NodeEntry
 from reference_node.operator.plan import Hand, Hands
 from reference_node.operator.processes import Process
+from reference_node.operator.results import FOLDER, Results
 
 _OVER: Final = ("FINISHED", "REJECTED")
 _FAILED: Final = "FAILED"
+_NOT_FETCHED: Final = "OUTPUT_NOT_FETCHED"
 _CONSEQUENCES: Final = (None, "STOPPED", "PARTNER_ENDED")
 _SHARE: Final = re.compile(r"(\d{1,3})% (.+)")
 _STOP_SECONDS: Final = 15.0
@@ -46,12 +49,13 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a task has put out at one node."""
+    """What a task has put out at one node; of a file where it lies here."""
 
     node: str
     task: str
     kind: str
     content: Mapping[str, Any]
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +84,20 @@ class Outcome:
 
     @property
     def finished(self) -> bool:
-        """Whether every task has succeeded."""
-        return self.status == "FINISHED" and self.cause is None
+        """Whether every task has succeeded, and what it has put out is here."""
+        return self.status == "FINISHED" and self.cause is None and not self.failures
 
 
-def run(job: JobFile, watcher: Watcher, *, patience: float = 600.0) -> Outcome:
-    """Run a job; raise OperatorError where it does not come to run. `patience` bounds the wait for other operators."""
+def run(job: JobFile, watcher: Watcher, *, patience: float = 600.0, out: Path | None = None) -> Outcome:
+    """Run a job; raise OperatorError where it does not come to run.
+
+    `patience` bounds the wait for other operators. Files go to `out`, by default `results` beside the job file.
+    """
     with ExitStack() as stack:
         processes = {node.label: _started(stack, node, watcher) for node in job.nodes.values() if node.started_here}
         hands = {node.label: _hand(stack, node, processes.get(node.label)) for node in job.nodes.values()}
-        return _Run(job, hands, processes, watcher).through(patience)
+        results = Results(out or job.path.parent / FOLDER)
+        return _Run(job, hands, processes, watcher, results).through(patience)
 
 
 def _started(stack: ExitStack, node: NodeEntry, watcher: Watcher) -> Process:
@@ -123,7 +131,10 @@ def _hand(stack: ExitStack, node: NodeEntry, process: Process | None) -> Hand:
 class _Run:
     """One run of one job."""
 
-    def __init__(self, job: JobFile, hands: Hands, processes: Mapping[str, Process], watcher: Watcher) -> None:
+    def __init__(
+        self, job: JobFile, hands: Hands, processes: Mapping[str, Process], watcher: Watcher, results: Results
+    ) -> None:
+        self._results = results
         self._job, self._hands, self._processes, self._watcher = job, hands, processes, watcher
         self._clients = {hand.label: hand.client for hand in hands.values() if hand.client is not None}
         self._client = self._clients[job.initiator]
@@ -233,7 +244,11 @@ class _Run:
             except OperatorError:  # it is gone, or has nothing to do with the job
                 continue
             for row in rows:
-                outputs += [_output(label, row, item) for item in row.get("outputs", [])]
+                for item in row.get("outputs", []):
+                    try:
+                        outputs.append(self._output(label, client, row, item))
+                    except OperatorError as failure:
+                        failed.append(Failure(str(row["task_name"]), label, _NOT_FETCHED, str(failure), ()))
                 if row["status"] == _FAILED:
                     failed.append(_failure(label, client, row))
         first = [item for item in failed if item.cause not in _CONSEQUENCES]
@@ -248,9 +263,11 @@ class _Run:
             failures=tuple(first or failed),
         )
 
-
-def _output(label: str, row: Mapping[str, Any], item: Mapping[str, Any]) -> Output:
-    return Output(label, str(row["task_name"]), str(item["output_type"]), item["output_content"])
+    def _output(self, label: str, client: NodeClient, row: Mapping[str, Any], item: Mapping[str, Any]) -> Output:
+        content = item["output_content"]
+        path = self._results.fetch(client, label, row, content)
+        file = None if path is None else str(path)
+        return Output(label, str(row["task_name"]), str(item["output_type"]), content, file)
 
 
 def _failure(label: str, client: NodeClient, row: Mapping[str, Any]) -> Failure:

@@ -14,7 +14,7 @@ from reference_node.domain.job import JobStatus
 from reference_node.domain.task import Cause, Standing, TaskStatus
 from reference_node.node import Node
 from reference_node.runtime.contract import Exit, Key, LaunchFailed, Work
-from reference_node.schedule import loading, local, material, outputs, permitted, progress, sessions
+from reference_node.schedule import files, loading, local, material, outputs, permitted, progress, sessions
 from reference_node.store.jobs import JobRow, PartRow, TaskRow, find_job, find_task, gather
 
 
@@ -50,11 +50,13 @@ def _launch_next(node: Node) -> bool:
         sessions.open_job(node, job)
         sessions.open_task(node, session, job, task, part.attempt)
     try:
+        work = files.opened(node, work)
         loading.check(node, work)
         node.runner.start(work)
         _stop_overtaken(node, part.seq, work.key)
         _note(node, work, "INFO", f"{work.me} started, attempt {work.key.attempt}")
     except LaunchFailed as failure:
+        files.forget(node, work.key)
         with node.store.begin() as session:
             found = session.get(PartRow, part.seq)
             if found is not None:
@@ -76,8 +78,9 @@ def reap(node: Node) -> bool:
     exits = node.runner.exits()
     for item in exits:
         read = outputs.digests(item)
+        left = files.ended(node, item)
         with node.store.begin() as session:
-            _ended(node, session, item, read)
+            _ended(node, session, left, read)
     return bool(exits)
 
 
@@ -97,9 +100,10 @@ def _ended(node: Node, session: Session, item: Exit, read: outputs.Digests) -> N
         if status is TaskStatus.SUCCESS:
             _put_out(node, session, part, item, read)
         changed(node, session, part)
-    elif status is TaskStatus.SUCCESS and part.status == TaskStatus.SUCCESS:  # the callback came before the exit
+    elif part.status == TaskStatus.SUCCESS:  # the callback came before the exit
         part.files = dict(item.files)
-        _put_out(node, session, part, item, read)
+        if status is TaskStatus.SUCCESS:
+            _put_out(node, session, part, item, read)
 
 
 def _put_out(node: Node, session: Session, part: PartRow, item: Exit, read: outputs.Digests) -> None:
@@ -117,6 +121,7 @@ def lost(node: Node) -> bool:
             if not node.runner.alive(Key(part.task_id, part.role, part.attempt)):
                 found = True
                 node.journal.write(part.task_id, "ERROR", f"{part.party.name} was lost with its node", node.now())
+                files.forget(node, Key(part.task_id, part.role, part.attempt))
                 _advance(node, session, part, Standing(TaskStatus.FAILED, part.attempt, Cause.NODE_RESTARTED))
     return found
 

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from reference_node.domain.job import JobStatus
 from reference_node.domain.task import Cause
 from reference_node.node import Node
-from reference_node.schedule import approving, dispatch, local, material, orders, polling, progress
+from reference_node.schedule import approving, dispatch, files, local, material, orders, polling, progress, retention
 from reference_node.schedule.common import defect, schedules
 from reference_node.store.jobs import JobRow
 
@@ -34,6 +34,7 @@ class JobDriver:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
+        self._recovered = False
 
     def kick(self, node: Node) -> None:
         """Something has changed: have it looked at soon (served) or now (in process)."""
@@ -54,6 +55,9 @@ class JobDriver:
         self._again.set()
         while self._again.is_set() and self._turn.acquire(blocking=False):
             try:
+                if not self._recovered:
+                    self._recovered = True
+                    files.recover(node, retention.named)
                 for _ in range(_MOST_ROUNDS):
                     self._again.clear()
                     if not _round(node) and not self._again.is_set():

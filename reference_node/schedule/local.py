@@ -17,6 +17,7 @@ from reference_node.domain.job import JobStatus, end
 from reference_node.domain.task import Cause, Standing, TaskStatus
 from reference_node.node import Node
 from reference_node.runtime.contract import Key
+from reference_node.schedule import files as kept
 from reference_node.schedule import material, sessions
 from reference_node.schedule.common import contract_with, defect, schedules
 from reference_node.store.jobs import JobRow, PartRow, TaskRow, current_tasks, gather, open_tasks, parts_of
@@ -78,6 +79,7 @@ def stop(node: Node, session: Session, job: JobRow, task: TaskRow, cause: Cause)
         part.take(rules.stop(part.standing, cause))
         if begun:
             node.runner.stop(Key(task.task_id, part.role, part.attempt))
+            kept.forget(node, Key(task.task_id, part.role, part.attempt))
             node.journal.write(task.task_id, "WARN", f"{part.party.name} stopped: {cause.lower()}", node.now())
         report(node, session, job, task, part)
     session.flush()

@@ -19,6 +19,7 @@ from reference_node.domain import plan
 from reference_node.node import Node
 from reference_node.runtime.catalogue import remedy
 from reference_node.runtime.contract import Key, LaunchFailed, Recorded, Work
+from reference_node.schedule.files import clear_name
 from reference_node.store.contracts import ContractRow, OwnNodeRow
 from reference_node.store.jobs import JobRow, PartRow, TaskRow, current_tasks, parts_of
 from reference_node.store.resources import ComponentRow, DatasetRow
@@ -213,7 +214,7 @@ def _outputs(folder: Path, described: Described, inputs: Mapping[str, Path]) -> 
 def _suffix(port: Described, inputs: Mapping[str, Path]) -> str:
     """Return the suffix of an output: that of an input where the component can write it, so that types are kept."""
     formats = port.get("dataFormat") or [""]
-    known = [path.suffix for path in inputs.values()]
+    known = [Path(clear_name(path)).suffix for path in inputs.values()]
     allowed = [_SUFFIX.get(name, "") for name in formats]
     return next((suffix for suffix in known if suffix in allowed), allowed[0])
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reference_node.runtime.contract import Exit
+from reference_node.schedule.files import clear_name
 
 _REPORT = "report"
 Digests = Mapping[str, tuple[int, str]]
@@ -35,6 +36,7 @@ def told(item: Exit, party: str, described: Mapping[str, Any] | None, read: Dige
             "output_type": kinds.get(name, _REPORT),
             "output_content": {
                 "name": name,
+                "file": clear_name(item.files[name]),
                 "party": party,
                 "location": item.files[name],
                 "bytes": size,
@@ -42,6 +44,7 @@ def told(item: Exit, party: str, described: Mapping[str, Any] | None, read: Dige
             },
         }
         for name, (size, digest) in read.items()
+        if name in item.files
     ]
     if item.summary is not None:
         found.append({"output_type": _REPORT, "output_content": dict(item.summary)})

@@ -63,12 +63,12 @@ def _doomed(node: Node, session: Session, folder: Path) -> Iterator[Path]:
         return
     if job.finished_at is None or job.finished_at > cutoff or open_tasks(session, job.job_id):
         return
-    kept = {*_results(node, session, job, task), *_named(node, session)}
+    kept = {*_results(node, session, job, task), *named(node, session)}
     attempts = {f"{part.party.name}.{part.attempt}" for part in parts_of(session, task.task_id, node.node_id)}
     for attempt in (item for item in folder.iterdir() if item.is_dir()):
         inside = {path for path in kept if attempt in path.parents}
         if attempt.name not in attempts:
-            inside &= _named(node, session)
+            inside &= named(node, session)
         if inside:
             yield from (path for path in attempt.rglob("*") if path.is_file() and path not in inside)
         else:
@@ -85,7 +85,7 @@ def _results(node: Node, session: Session, job: JobRow, task: TaskRow) -> Iterat
     yield from (Path(place) for part in parts for name, place in part.files.items() if name in final)
 
 
-def _named(node: Node, session: Session) -> set[Path]:
+def named(node: Node, session: Session) -> set[Path]:
     """Return the files that datasets and models of this node name."""
     datasets = (material.dataset_path(node, row) for row in session.scalars(select(DatasetRow)))
     data = node.config.data or Path()

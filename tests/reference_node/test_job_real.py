@@ -120,8 +120,12 @@ def sleeper(node: Served) -> dict[str, Any]:
 
 
 def sleeping(node: Served) -> set[int]:
-    """Return the processes of the command at a node that are still there."""
-    pids = {int(path.read_text() or 0) for path in (node.folder / "tasks").rglob("pid")} - {0}
+    """Return the processes of the command that have begun at a node and are still there."""
+    return alive({int(path.read_text() or 0) for path in (node.folder / "tasks").rglob("pid")} - {0})
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Return those processes that are still there."""
     return {pid for pid in pids if Path(f"/proc/{pid}").exists() and _state(pid) != "Z"}
 
 
@@ -142,12 +146,13 @@ def test_a_node_killed_in_the_middle_leaves_no_orphan_and_both_sides_end(
     job_id = made(*two, dag, {})
     two[0].own("ownJobStart", job_id=job_id)
     eventually(lambda: all(sleeping(node) for node in two))
-    assert os.getpid() not in sleeping(two[victim])
+    begun = [sleeping(node) for node in two]
+    assert os.getpid() not in begun[victim]
     two[victim].kill()
-    eventually(lambda: not sleeping(two[victim]))
+    eventually(lambda: not alive(begun[victim]))
     two[victim].start()
     eventually(lambda: all(node.job(job_id)["job_status"] == "FINISHED" for node in two))
-    eventually(lambda: not any(sleeping(node) for node in two))
+    eventually(lambda: not alive(begun[0] | begun[1]))
     assert {node.job(job_id)["end_reason"] for node in two} <= {"NODE_RESTARTED", "STOPPED"}
 
 
@@ -158,6 +163,7 @@ def test_a_stop_kills_third_party_commands_at_both_ends(two: tuple[Served, Serve
     job_id = made(*two, dag, {})
     two[0].own("ownJobStart", job_id=job_id)
     eventually(lambda: all(sleeping(node) for node in two))
+    begun = {pid for node in two for pid in sleeping(node)}
     two[0].own("ownJobStop", job_id=job_id)
-    eventually(lambda: not any(sleeping(node) for node in two))
+    eventually(lambda: not alive(begun))
     eventually(lambda: all(node.job(job_id)["job_status"] == "FINISHED" for node in two))

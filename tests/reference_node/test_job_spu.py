@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reference_node.algorithms.tables import Table
+from reference_node.operator.client import NodeClient
 from tests.reference_node.test_job_real import Served, agreed, eventually
 
 pytestmark = pytest.mark.slow
@@ -88,12 +89,15 @@ def test_spu_runs_a_psi_and_secure_products_between_two_nodes(two: tuple[Served,
         (psi,), (dot,) = reports(node, job_id, "psi_0"), reports(node, job_id, "dot_0")
         assert (psi["intersection"], psi["rows_kept"]) == (len(BOTH), len(BOTH))
         assert dot["dot"] == pytest.approx(sum(PRODUCTS), abs=1e-4)
-        assert column(node, "joined", "id") == BOTH
-    assert column(a, "joined", "kwh") == [str(GRID[item]) for item in BOTH]
-    assert column(b, "joined", "price") == [PLANT[item] for item in BOTH]
-    each = [path for path in (a.folder / "tasks").rglob("result.csv") if len(path.read_text().splitlines()) > 2]
-    assert [float(row[0]) for row in rows(each[0], "product")] == pytest.approx(PRODUCTS, abs=1e-6)
-    assert len(list((b.folder / "tasks").rglob("result.csv"))) == 1
+        assert column(node, job_id, "joined", "id") == BOTH
+    assert column(a, job_id, "joined", "kwh") == [str(GRID[item]) for item in BOTH]
+    assert column(b, job_id, "joined", "price") == [PLANT[item] for item in BOTH]
+    each = fetched(a, job_id, "each_0", "result")
+    assert [float(row[0]) for row in rows(each, "product")] == pytest.approx(PRODUCTS, abs=1e-6)
+    assert not files(b, job_id, "each_0")
+    assert len(files(b, job_id, "dot_0")) == 1
+    for node in two:
+        eventually(lambda node=node: not list((node.folder / "tasks").rglob("*.csv")))
     for node in two:  # a component that has called back may still be on its way out
         eventually(lambda node=node: len(calls(node, job_id)) == 3)
         assert all(count > 10 for count in calls(node, job_id))
@@ -126,10 +130,26 @@ def rows(path: Path, column: str) -> list[tuple[Any, ...]]:
     return [(value.as_py(),) for batch in Table(path).batches([column]) for value in batch.column(0)]
 
 
-def column(node: Served, port: str, name: str) -> list[Any]:
-    """Return a column of the one file that a node has put out at a port."""
-    (path,) = (found for found in (node.folder / "tasks").rglob(f"{port}.*"))
-    return [value for (value,) in rows(path, name)]
+def files(node: Served, job_id: str, name: str) -> dict[str, dict[str, Any]]:
+    """Return what a node says of the files that a task has put out there, by port."""
+    outputs = [row["output_content"] for row in task_of(node, job_id, name).get("outputs", [])]
+    return {row["name"]: row for row in outputs if "sha256" in row}
+
+
+def fetched(node: Served, job_id: str, name: str, port: str) -> Path:
+    """Have a node hand out a file that a task has put out."""
+    said = eventually(lambda: files(node, job_id, name).get(port))
+    path: Path = node.folder / f"{name}-{said['file']}"
+    client = NodeClient(node.name, node.address, node.token)
+    asked = {"task_id": task_of(node, job_id, name)["task_id"], "party": said["party"], "name": port}
+    assert client.file("ownTaskOutput", path, **asked) == said["sha256"]
+    client.close()
+    return path
+
+
+def column(node: Served, job_id: str, port: str, name: str) -> list[Any]:
+    """Return a column of the file that the intersection has put out at a node."""
+    return [value for (value,) in rows(fetched(node, job_id, "psi_0", port), name)]
 
 
 def calls(node: Served, job_id: str) -> list[int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from reference_node.schedule import files
 from tests.reference_node.jobbing import (
     CHAIN,
     Worker,
@@ -33,13 +34,13 @@ def two(tmp_path: Path) -> Iterator[tuple[Worker, Worker]]:
 
 
 def _finish(worker: Worker, name: str) -> Path:
-    """Let a component end, having put out a file and left another one; return what it put out."""
+    """Let a component end, having put out a file and left another one; return where the former lies then."""
     work = next(item for item in worker.runner.running.values() if item.task_name == name)
-    work.folder.mkdir(parents=True)
+    work.folder.mkdir(parents=True, exist_ok=True)
     work.outputs["out"].write_text("id\n1\n", encoding="utf-8")
     (work.folder / "scratch").write_text("", encoding="utf-8")
     worker.runner.finish(name, files={"out": str(work.outputs["out"])})
-    return work.outputs["out"]
+    return work.outputs["out"].with_name("out.csv.sealed")
 
 
 def _ran(a: Worker, b: Worker) -> tuple[str, dict[str, Path]]:
@@ -85,7 +86,7 @@ def test_a_file_that_a_dataset_names_stays(two: tuple[Worker, Worker]) -> None:
     assert kept.code == 0, kept
     a.clock.advance(4 * DAY)
     a.pump()
-    assert made["a"].read_text(encoding="utf-8") == "id\n1\n"
+    assert b"".join(files.content(a.node, made["a"])) == b"id\n1\n"
     assert not (made["a"].parent / "scratch").exists()
 
 

@@ -212,8 +212,10 @@ def test_what_follows_a_callback_finds_the_files_before_the_process_has_ended(tw
     for node in two:
         first, second = node.runner.running.values()
         assert (first.task_name, second.task_name) == ("a", "b")
-        assert dict(second.inputs) == {"in": first.outputs["out"]}
+        assert second.inputs["in"].read_text() == "id\n"
         shutil.rmtree(first.folder)
+        assert second.inputs["in"].read_text() == "id\n"
+        shutil.rmtree(second.folder)
 
 
 def test_a_component_reports_with_the_token_of_its_job_only(two: Two) -> None:

@@ -21,7 +21,7 @@ AUTHS = {"none", "presented", "known", "contract", "operator", "auditor", "sessi
 # The public interop API asks these two by POST although they change nothing.
 POSTED_READS = {"jobStatusAll", "taskPoll"}
 # Words that end the path of an operation that changes nothing.
-READS = {"query", "list", "health", "query_job_list", "status_all", "poll", "get_log", "get_log_line"}
+READS = {"query", "list", "health", "query_job_list", "status_all", "poll", "get_log", "get_log_line", "get_output"}
 
 
 def operations() -> Iterator[tuple[str, str, str, dict[str, Any]]]:

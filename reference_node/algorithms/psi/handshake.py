@@ -6,13 +6,15 @@ Guarantees: an answer outside the proposal is refused (DowngradeRefused), and so
 
 which leaves a false match in the whole run a chance of at most 2^-40. The proposer learns the other side's size only
 from its batches, so it checks that part of the rule then (`enough_bits`). A refusal travels as an error code of the
-answer's header before it is raised here. `transcript` is the suite's hash over both messages as they stood on the wire:
-two nodes that compare or sign it see whether somebody between them changed the negotiation.
+answer's header before it is raised here. `transcript` is the suite's hash over both messages as they stood on the wire;
+`confirm` has both sides show each other that they saw the same, before any item leaves, so that whoever stripped a
+suite between them is found out (9.2-f).
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -27,12 +29,13 @@ from reference_node.proto import ecc_pb2, handshake_pb2, header_pb2, psi_pb2
 
 VERSION: Final = 2
 PART_VERSION: Final = 1
-REQUEST, RESPONSE = "Handshake", "Handshake_response"
+REQUEST, RESPONSE, CONFIRM = "Handshake", "Handshake_response", "Handshake_confirm"
 BOTH: Final = -1
 WHOLE_POINTS: Final = -1
 STATISTICAL_BITS: Final = 40
 LEAST_BITS: Final = 96
 _TRANSCRIPT: Final = b"hutong ecdh-psi transcript 1"
+_CONFIRM: Final = b"hutong ecdh-psi confirm 1"
 _POINT_BYTES: Final = {
     PointFormat.UNCOMPRESSED: 32,
     PointFormat.X962_COMPRESSED: 33,
@@ -127,7 +130,22 @@ def answer(channel: Channel, peer: str, offer: Offer) -> Agreement:
 
 def transcript(suite: Suite, request: bytes, response: bytes) -> bytes:
     """Hash both messages, each behind its length in eight bytes, with the suite's hash."""
-    text = _TRANSCRIPT + b"".join(len(part).to_bytes(8, "big") + part for part in (request, response))
+    return _hashed(suite, _TRANSCRIPT + b"".join(len(part).to_bytes(8, "big") + part for part in (request, response)))
+
+
+def confirm(channel: Channel, peer: str, agreement: Agreement) -> None:
+    """Show the other side what was seen of the handshake, and refuse one that saw another; raise DowngradeRefused."""
+    rank = channel.parties.index(channel.me)
+    channel.send(peer, CONFIRM, _seen(agreement, rank))
+    if not hmac.compare_digest(channel.recv(peer, CONFIRM), _seen(agreement, 1 - rank)):
+        raise DowngradeRefused("the other side saw another handshake: somebody changed it on the way")
+
+
+def _seen(agreement: Agreement, rank: int) -> bytes:
+    return _hashed(agreement.suite, _CONFIRM + bytes([rank]) + agreement.transcript)
+
+
+def _hashed(suite: Suite, text: bytes) -> bytes:
     if suite is Suite.X25519:
         return hashlib.sha256(text).digest()
     state = hashes.Hash(hashes.SM3())

@@ -22,7 +22,7 @@ from reference_node.algorithms.channel import Channel
 from reference_node.algorithms.contract import Given, Inputs, Outputs
 from reference_node.algorithms.errors import InputRefused, ParamsRefused
 from reference_node.algorithms.psi.curves import DIGEST_BYTES, Suite, digester, make_curve
-from reference_node.algorithms.psi.handshake import BOTH, Agreement, Offer, answer, propose
+from reference_node.algorithms.psi.handshake import BOTH, Agreement, Offer, answer, confirm, propose
 from reference_node.algorithms.psi.matching import Indices, distinct, secret_order
 from reference_node.algorithms.psi.protocol import Exchange, Found
 from reference_node.algorithms.tables import Table
@@ -36,7 +36,7 @@ _SUITES: Final = (Suite.SM2, Suite.X25519)
 
 @dataclass(frozen=True, slots=True)
 class IntersectionParams:
-    """Parameters of one party; suites and result parties must agree between the two."""
+    """Parameters of one party; suites, result parties and whether to confirm must agree between the two."""
 
     id: str
     result_parties: tuple[str, ...] = ()
@@ -45,6 +45,7 @@ class IntersectionParams:
     duplicates: str = "keep"
     batch_size: int = 8192
     workers: int = 0
+    confirm: bool = True
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> IntersectionParams:
@@ -62,6 +63,7 @@ class IntersectionParams:
             duplicates=values.choice("duplicates", DUPLICATES, "keep"),
             batch_size=values.integer("batch_size", 1, 1 << 20, 8192),
             workers=values.integer("workers", 0, 256, 0),
+            confirm=values.flag("confirm", default=True),
         )
         values.finish()
         return params
@@ -75,6 +77,8 @@ def run(channel: Channel, params: IntersectionParams, inputs: Inputs) -> Outputs
     offer = Offer(params.suites, source.count, _result_rank(channel, params))
     rank = channel.parties.index(channel.me)
     agreement = answer(channel, peer, offer) if rank == 0 else propose(channel, peer, offer)
+    if params.confirm:
+        confirm(channel, peer, agreement)
     order = secret_order(source.count)
     found = _exchange(channel, peer, agreement, source.digests(agreement.suite, order), params, inputs)
     summary = _summary(agreement, found, source, began)

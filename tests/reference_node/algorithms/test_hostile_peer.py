@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,16 @@ from reference_node.algorithms.errors import (
     PointRefused,
 )
 from reference_node.algorithms.psi.curves import P25519, SM2_P, PointFormat, Sm2, Suite, make_curve
-from reference_node.algorithms.psi.handshake import BOTH, Agreement, Offer, answer, enough_bits, propose, required_bits
+from reference_node.algorithms.psi.handshake import (
+    BOTH,
+    Agreement,
+    Offer,
+    answer,
+    confirm,
+    enough_bits,
+    propose,
+    required_bits,
+)
 from reference_node.proto import ecc_pb2, ecdh_psi_pb2, handshake_pb2, header_pb2, psi_pb2
 from tests.reference_node.algorithms.parties import GUEST, HOST, component, play
 
@@ -39,11 +49,17 @@ def table(folder: Path) -> Path:
 
 
 def refusal(
-    folder: Path, hostile: Callable[[LocalChannel], Any], *, suite: str = "x25519-sha256", me: str = HOST
+    folder: Path,
+    hostile: Callable[[LocalChannel], Any],
+    *,
+    suite: str = "x25519-sha256",
+    me: str = HOST,
+    confirm: bool = False,
 ) -> Any:
     """Run an honest side as `me` against a hostile one; return what the honest one raised."""
     other = GUEST if me == HOST else HOST
-    honest = component("intersection", {"id": "id", "suites": suite, "workers": 1}, table(folder), None, "joined")
+    params = {"id": "id", "suites": suite, "workers": 1, "confirm": confirm}
+    honest = component("intersection", params, table(folder), None, "joined")
     acts = {name: honest if name == me else hostile for name in (GUEST, HOST)}
     ended = play(acts, timeout=2)
     assert other in ended
@@ -304,6 +320,31 @@ def test_tags_too_short_for_the_set_that_came_are_refused() -> None:
     enough_bits(agreement, 1 << 28, 1 << 28)
     with pytest.raises(DowngradeRefused):
         enough_bits(agreement, 1 << 28, 1 + (1 << 28))
+
+
+@pytest.mark.parametrize("me", [GUEST, HOST])
+@pytest.mark.parametrize("suite", list(Suite))
+def test_a_handshake_that_was_changed_on_the_way_is_found_out(tmp_path: Path, me: str, suite: Suite) -> None:
+    """Neither side goes on with one that saw another proposal or answer than itself (9.2-f)."""
+
+    def hostile(channel: LocalChannel) -> None:
+        act = answer if me == HOST else propose
+        seen = act(channel, me, Offer((suite,), ITEMS, BOTH))
+        confirm(channel, me, replace(seen, transcript=bytes(32)))
+
+    failure = refusal(tmp_path, hostile, suite=suite, me=me, confirm=True)
+    assert isinstance(failure, DowngradeRefused)
+    assert "on the way" in str(failure)
+
+
+def test_a_confirmation_that_is_sent_back_is_refused(tmp_path: Path) -> None:
+    """The rank is part of it: a side cannot be shown its own."""
+
+    def hostile(channel: LocalChannel) -> None:
+        answer(channel, HOST, Offer((Suite.SM2,), ITEMS, BOTH))
+        channel.send(HOST, "Handshake_confirm", channel.recv(HOST, "Handshake_confirm"))
+
+    assert isinstance(refusal(tmp_path, hostile, suite="sm2-sm3", confirm=True), DowngradeRefused)
 
 
 def test_lost_peer_ends_in_a_time_out(tmp_path: Path) -> None:

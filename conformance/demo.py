@@ -146,5 +146,6 @@ def profile_of(target: Served, peer: Served) -> dict[str, object]:
         "operator": {"token_file": str(target.token_file)},
         "auditor": {"token_file": str(target.data / "auditor-token")},
         "timings": {"lockout_seconds": LOCKOUT_SECONDS, "session_linger_seconds": LINGER_SECONDS},
+        "operator_hooks": {"storage_path": [str(target.data)], "logs_path": [str(target.data.with_suffix(".log"))]},
         "peer": {"url": peer.address, "node_id": peer.node_id, "token_file": str(peer.token_file)},
     }

@@ -18,7 +18,7 @@ from typing import Any
 from cryptography.hazmat.primitives.hashes import SM3, Hash
 
 import specs
-from conformance.harness import judge, registry, verdict, waivers
+from conformance.harness import canary, deposits, judge, registry, verdict, waivers
 from conformance.harness.binding import Binding
 from conformance.harness.clock import Clock, SystemClock
 from conformance.harness.errors import Blame, NotOffered, Prerequisite, ScenarioStop, Undrivable
@@ -160,6 +160,7 @@ def stage(
         target_id=profile.target.node_id,
         skew_ms=profile.timings.clock_skew_seconds * 1000,
         wardrobe=wardrobe,
+        secrets=canary.secrets_of(profile),
     )
     return Stage(
         run_id=secrets.token_hex(4),
@@ -174,6 +175,7 @@ def stage(
         peer=peer or (HttpTransport(profile.peer.url, wardrobe) if profile.peer else None),
         grpc=grpc or (GrpcTransport(profile.target.grpc, wardrobe) if profile.target.grpc else None),
         wardrobe=wardrobe,
+        deposits=deposits.of(profile.hooks),
     )
 
 

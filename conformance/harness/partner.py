@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 
 from cheroot import wsgi
 
-from conformance.harness import channel, signing
+from conformance.harness import canary, channel, signing
 from conformance.harness.binding import Binding
 from conformance.harness.clock import Clock
 from conformance.harness.records import Answer, Direction, Exchange, Request
@@ -134,9 +134,11 @@ class Receiver:
         target_id: str,
         skew_ms: int,
         wardrobe: Wardrobe | None = None,
+        secrets: Mapping[str, str] | None = None,
     ) -> None:
         self.address = ""
         self._wardrobe = wardrobe
+        self._secrets = secrets or {}
         self._binding = binding
         self._clock = clock
         self._record = record
@@ -184,6 +186,7 @@ class Receiver:
         sent = self._sent(operation, read)
         partner = self._addressee(read, sent)
         problems = self._problems(partner, operation, read, sent) if partner else ("STRAY",)
+        problems += canary.shown(self._secrets, request.headers, request.path.encode(), request.body)
         reply = partner.reply(operation, sent) if partner else Reply(status=404, raw=_NOBODY)
         if reply.delay:
             self._clock.elapse(reply.delay)

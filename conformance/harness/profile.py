@@ -34,7 +34,18 @@ from conformance.harness.strict import Table, read_toml, unknown
 from specs import load_requirements
 
 NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
-_SECTIONS = ("target", "tls", "operator", "auditor", "capabilities", "timings", "partner", "peer", "declarations")
+_SECTIONS = (
+    "target",
+    "tls",
+    "operator",
+    "auditor",
+    "capabilities",
+    "timings",
+    "partner",
+    "peer",
+    "operator_hooks",
+    "declarations",
+)
 _TLS_FILES = ("ca", "crl", "certificate", "key", "issuer", "issuer_key", "revoked", "revoked_key")
 _TOKEN_KEYS = ("token", "token_env", "token_file")
 
@@ -151,6 +162,15 @@ class Declaration:
     document: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the operator lets the suite read of what the target writes down: files, folders, a command that dumps."""
+
+    storage_path: tuple[Path, ...] = ()
+    logs_path: tuple[Path, ...] = ()
+    dump: tuple[str, ...] = ()
+
+
 class TlsMode(StrEnum):
     """How the channel between nodes is secured."""
 
@@ -191,6 +211,7 @@ class Profile:
     partner: PartnerPlace = field(default_factory=PartnerPlace)
     peer: Peer | None = None
     tls: TlsSettings | None = None
+    hooks: Hooks | None = None
     declarations: Mapping[str, Declaration] = field(default_factory=lambda: MappingProxyType({}))
 
     def public(self) -> dict[str, Any]:
@@ -233,6 +254,7 @@ def parse_profile(data: Mapping[str, Any], where: str, environ: Mapping[str, str
         partner=_partner(top.table("partner", ("listen", "address"))),
         tls=_tls(top.table("tls", ("mode", *_TLS_FILES)), folder),
         peer=_peer(top.table("peer", ("url", "node_id", *_TOKEN_KEYS)), folder, environ),
+        hooks=_hooks(top.table("operator_hooks", tuple(Hooks.__dataclass_fields__)), folder),
         declarations=_declarations(top.table("declarations", None)),
     )
 
@@ -259,6 +281,13 @@ def _peer(table: Table, folder: Path, environ: Mapping[str, str]) -> Peer | None
     if not table.keys():
         return None
     return Peer(_address(table, "url", table.text("url")), _node_id(table), _operator(table, folder, environ))
+
+
+def _hooks(table: Table, folder: Path) -> Hooks | None:
+    if not table.keys():
+        return None
+    storage, logs = ([folder / name for name in table.texts(key, ())] for key in ("storage_path", "logs_path"))
+    return Hooks(tuple(storage), tuple(logs), table.texts("dump", ()))
 
 
 def _tls(table: Table, folder: Path) -> TlsSettings | None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from urllib.parse import parse_qsl, quote
 
@@ -50,6 +50,7 @@ __all__ = [
     "PublicKey",
     "SignatureWrong",
     "WeakKind",
+    "bend",
     "content_digest",
     "decode_query",
     "encode_query",
@@ -154,6 +155,12 @@ def signed_headers(
     }
     headers = {name: value for name, value in headers.items() if value}
     return {**headers, SIGNATURE: sign(key, method, path, query, headers, without)}
+
+
+def bend(header: str, bent: Callable[[bytes], bytes]) -> str:
+    """Return an x-auth-sign value whose signature was made into another, the rest as it was."""
+    _, value, rest = header.split(":", 2)
+    return f":{base64.b64encode(bent(base64.b64decode(value))).decode()}:{rest}"
 
 
 def sign(key: Key, method: str, path: str, query: Query, headers: Mapping[str, str], without: str = "") -> str:

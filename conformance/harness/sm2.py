@@ -102,11 +102,23 @@ def point_from_pem(pem: str) -> bytes:
     return point
 
 
-def message_digest(point: bytes, message: bytes) -> bytes:
+def message_digest(point: bytes, message: bytes, user_id: bytes = USER_ID) -> bytes:
     """Return e = SM3(Z || message), where Z binds user id, curve and public key (GB/T 32918.2, 5.5)."""
-    bits = (len(USER_ID) * 8).to_bytes(2, "big")
+    bits = (len(user_id) * 8).to_bytes(2, "big")
     curve = b"".join(value.to_bytes(_SIZE, "big") for value in (A, B, sm2_base.GX, sm2_base.GY))
-    return sm3(sm3(bits + USER_ID + curve + point) + message)
+    return sm3(sm3(bits + user_id + curve + point) + message)
+
+
+def sign_digest(private: bytes, digest: bytes) -> bytes:
+    """Return the signature of a digest, whatever it was made of; negative cases need wrong ones."""
+    d, e = int.from_bytes(private, "big"), int.from_bytes(digest, "big")
+    while True:
+        k = 1 + secrets.randbelow(N - 1)
+        r = (e + sm2_base.multiple(k)[0]) % N
+        s = pow(1 + d, -1, N) * (k - r * d) % N
+        signature = r.to_bytes(_SIZE, "big") + s.to_bytes(_SIZE, "big")
+        if in_range(signature):
+            return signature
 
 
 class TableSm2:
@@ -123,14 +135,7 @@ class TableSm2:
 
     def sign(self, private: bytes, point: bytes, message: bytes) -> bytes:
         """Return the signature of the message (GB/T 32918.2, 6.1)."""
-        d, e = int.from_bytes(private, "big"), int.from_bytes(message_digest(point, message), "big")
-        while True:
-            k = 1 + secrets.randbelow(N - 1)
-            r = (e + sm2_base.multiple(k)[0]) % N
-            s = pow(1 + d, -1, N) * (k - r * d) % N
-            signature = r.to_bytes(_SIZE, "big") + s.to_bytes(_SIZE, "big")
-            if in_range(signature):
-                return signature
+        return sign_digest(private, message_digest(point, message))
 
     def verify(self, point: bytes, message: bytes, signature: bytes) -> bool:
         """Say whether the signature is that of the message (GB/T 32918.2, 7.1); anything malformed is not.

@@ -6,7 +6,7 @@ says what was wrong.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,8 +24,8 @@ class Tamper:
 
     `before` headers are signed as they stand; `after` headers, `body`, `query`, `method` and `path` are put in place
     once the request has been signed, which was made for `signed_method` and `signed_path` where they are given and
-    does not cover the component `uncovered`; `label` is the algorithm that the signature is said to be of. `leave_out`
-    drops headers last.
+    does not cover the component `uncovered`; `label` is the algorithm that the signature is said to be of, `bent` makes
+    another signature of the right one. `leave_out` drops headers last.
     """
 
     leave_out: tuple[str, ...] = ()
@@ -39,6 +39,7 @@ class Tamper:
     signed_path: str = ""
     uncovered: str = ""
     label: str = ""
+    bent: Callable[[bytes], bytes] | None = None
     nonce: str = ""
     offset_ms: int = 0
     source: str = ""

@@ -11,19 +11,22 @@ happens is recorded; nothing is judged here.
 
 from __future__ import annotations
 
+import itertools
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from conformance.harness import readings, signing
+from conformance.harness import canary, readings, signing
 from conformance.harness.binding import Binding
 from conformance.harness.clock import Clock, eventually
+from conformance.harness.deposits import Deposits
 from conformance.harness.errors import Blame, NotOffered, Prerequisite, Undrivable
 from conformance.harness.partner import Behaviour, Partner, Receiver
 from conformance.harness.profile import Profile, Role
@@ -68,6 +71,8 @@ class Stage:
     peer: Transport | None = None
     grpc: Transport | None = None
     wardrobe: Wardrobe | None = None
+    threads: int = 24
+    deposits: Deposits | None = None
 
 
 class World:
@@ -82,6 +87,7 @@ class World:
         self._tag = f"{stage.run_id}-{secrets.token_hex(4)}"
         self._partners: list[Partner] = []
         self._exchanges: list[Exchange] = []
+        self._count = itertools.count(1)
         self._prefix = urlsplit(stage.profile.target.url).path.rstrip("/")
         self._began = time.perf_counter()
 
@@ -91,22 +97,30 @@ class World:
         """Return an id that no other scenario and no other run uses."""
         return f"{slug}-{self._tag}"
 
-    def partner(self, name: str = "partner", *, auth_type: str = "") -> Partner:
-        """Play one more node, unknown to the target so far."""
+    def partner(
+        self, name: str = "partner", *, auth_type: str = "", key: signing.Key | None = None, node_id: str = ""
+    ) -> Partner:
+        """Play one more node, unknown to the target so far; key and id are its own unless they are given."""
         kind = auth_type or self.profile.capabilities.auth_types[0]
         if kind not in self.profile.capabilities.auth_types:
             raise NotOffered(f"profile: capabilities.auth_types does not list {kind}")
-        made = Partner(
-            self.id(name), self.stage.keyring.key(kind, self.id(name)), self.stage.receiver.address, self.scenario
-        )
+        own_id = node_id or self.id(name)
+        made = Partner(own_id, key or self.stage.keyring.key(kind, own_id), self.stage.receiver.address, self.scenario)
         self.stage.receiver.add(made)
         self._partners.append(made)
         return made
 
-    def signed_partner(self, name: str = "partner", *, auth_type: str = "", expired_time: int | None = None) -> Partner:
+    def signed_partner(
+        self,
+        name: str = "partner",
+        *,
+        auth_type: str = "",
+        expired_time: int | None = None,
+        key: signing.Key | None = None,
+    ) -> Partner:
         """Play one more node and sign a contract with the target: it applies, the target's operator approves."""
         with _common():
-            return self._sign_up(self.partner(name, auth_type=auth_type), name, expired_time)
+            return self._sign_up(self.partner(name, auth_type=auth_type, key=key), name, expired_time)
 
     def _sign_up(self, partner: Partner, name: str, expired_time: int | None) -> Partner:
         until = expired_time or self.now_ms() + CONTRACT_DAYS * DAY_MS
@@ -217,6 +231,12 @@ class World:
         request = Request(method, path, query, headers, body)
         return self._exchange(step, operation, request, declared.node_id, "", to_peer=True, transport=self.stage.peer)
 
+    def together(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """Make calls at the same time, where the stage has threads for that, and return what each came to."""
+        context = copy_context()
+        with ThreadPoolExecutor(max_workers=min(self.stage.threads, len(calls))) as pool:
+            return list(pool.map(lambda call: context.copy().run(call), calls))
+
     def awaited(
         self, step: str, partner: Partner, operation: str, where: Mapping[str, Any], *, within: float = 0.0
     ) -> Awaited:
@@ -282,6 +302,8 @@ class World:
         own_side = self.stage.contract.operations[operation].own_side
         if bend.unsigned or not (own_side or self.stage.binding.signed(operation)):
             headers.pop("x-auth-sign", None)
+        if bend.bent and "x-auth-sign" in headers:
+            headers["x-auth-sign"] = signing.bend(headers["x-auth-sign"], bend.bent)
         if bend.label and "x-auth-sign" in headers:
             headers["x-auth-sign"] = headers["x-auth-sign"].replace(f'"{partner.key.alg}"', f'"{bend.label}"')
         headers |= bend.after
@@ -337,8 +359,9 @@ class World:
             answer = (transport or self.stage.transport).send(request, self.profile.timings.answer_seconds)
         except Unanswered as exc:
             failure = f"{exc}. {exc.hint}"
+        shown = canary.shown(canary.secrets_of(self.profile), answer.headers, answer.body) if answer else ()
         exchange = Exchange(
-            id=f"{self.scenario}/{len(self._exchanges) + 1}",
+            id=f"{self.scenario}/{next(self._count)}",
             scenario=self.scenario,
             step=step,
             direction=Direction.TO_PEER if to_peer else Direction.TO_TARGET,
@@ -348,6 +371,7 @@ class World:
             answer=answer,
             negative=breaks,
             failure=failure,
+            problems=shown,
             at_ms=at_ms,
             elapsed_ms=(time.perf_counter() - started) * 1000,
         )

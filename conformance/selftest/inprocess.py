@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
@@ -17,6 +17,7 @@ from flask import Flask
 
 from conformance.harness import channel, engine, ptp
 from conformance.harness.binding import load_binding
+from conformance.harness.deposits import Deposits, Place
 from conformance.harness.profile import Profile, parse_profile
 from conformance.harness.records import Answer, Request, Transcript
 from conformance.harness.registry import Scenario
@@ -34,7 +35,21 @@ from reference_node.runtime.contract import Exit, Key, Work
 from reference_node.runtime.logs import append
 from reference_node.transport.outbound import OutboundAnswer
 
-logging.getLogger("reference_node").addHandler(logging.NullHandler())  # defects make the node complain at length
+
+class Lines(logging.Handler):
+    """Keeps the lines that the node logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one line."""
+        self.lines.append(record.getMessage())
+
+
+LINES = Lines()
+logging.getLogger("reference_node").addHandler(LINES)  # defects make the node complain at length
 
 NODE_ID = "node-under-test"
 URL = "http://target.test"
@@ -227,6 +242,21 @@ class SecondNode:
         return self._transport.send(request, timeout)
 
 
+def _deposits(node: Node) -> Deposits:
+    """Return what a node without a data folder has written down: its database in memory, and its log lines."""
+
+    def storage() -> Iterator[tuple[str, bytes]]:
+        with node.store.reading() as connection:
+            held: Any = connection.connection.driver_connection
+            yield "database", held.serialize()
+
+    def logs() -> Iterator[tuple[str, bytes]]:
+        yield "log", "\n".join(LINES.lines).encode()
+
+    LINES.lines.clear()
+    return Deposits({Place.STORAGE: storage, Place.LOGS: logs})
+
+
 @dataclass(frozen=True, slots=True)
 class Lab:
     """A node with some defects and a stage around it."""
@@ -301,6 +331,7 @@ def lab(faults: Sequence[str] = ()) -> Lab:
         keyring=_KEYS,
     )
     current.receiver.address = "http://partner.test"
+    current = replace(current, threads=1, deposits=_deposits(node))  # one connection, so one thread
     network.stage = current
     network.nodes = {URL: current.transport, PEER_URL: peer}
     return Lab(node, engine.Collector(current))

@@ -13,9 +13,14 @@ from typing import Any, Final
 import specs
 from reference_node.errors import Refusal
 from reference_node.faults import Faults
+from reference_node.interfaces import leniency
 
 DEPTH_LIMIT: Final = 64
 _EXACT: Final = 2**53
+
+
+class _TooGreat(ValueError):
+    """A number is beyond what is read."""
 
 
 class _Ambiguous(ValueError):
@@ -30,12 +35,22 @@ def read_object(body: bytes, *, faults: Faults | None = None) -> dict[str, Any]:
         )
         _check(value)
     except (ValueError, RecursionError) as failure:
-        if not isinstance(failure, _Ambiguous) or faults is None or not faults.on("ambiguous-body-taken"):
-            raise Refusal("BODY_NOT_JSON") from None
-        value = json.loads(body)
+        value = _read_all_the_same(body, failure, faults)
     if not isinstance(value, dict):
         raise Refusal("BODY_NOT_JSON", pointer="")
     return value
+
+
+def _read_all_the_same(body: bytes, failure: Exception, faults: Faults | None) -> Any:
+    """Return what a fault reads in a body that is refused, else refuse it."""
+    if faults is not None:
+        if isinstance(failure, _Ambiguous) and faults.on("ambiguous-body-taken"):
+            return json.loads(body)
+        if isinstance(failure, _TooGreat) and faults.on("huge-number-clamped"):
+            return leniency.bounded(body)
+        if isinstance(failure, RecursionError) and b'"more"' in body and faults.on("deep-body-cut-off"):
+            return leniency.shallow(body)
+    raise Refusal("BODY_NOT_JSON") from None
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -53,7 +68,7 @@ def _float(text: str) -> float | int:
     """Read a number; one without a fractional part is an integer, as JSON Schema has it."""
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError("a number is out of range")
+        raise _TooGreat("a number is out of range")
     return int(number) if number.is_integer() and abs(number) <= _EXACT else number
 
 

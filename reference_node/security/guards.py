@@ -15,6 +15,7 @@ import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select
@@ -28,6 +29,8 @@ from reference_node.node import Node
 from reference_node.security import certified, credentials, signing
 from reference_node.security.errors import DigestMismatch, InvalidSignature, SignatureMissing, SignatureRefused
 from reference_node.security.keys import PublicKey
+from reference_node.security.sm2 import sm3
+from reference_node.security.suites import AuthType
 from reference_node.security.tls import Presented
 from reference_node.store import sealed
 from reference_node.store.contracts import ContractRow, PartnerKeyRow
@@ -40,6 +43,7 @@ _MILLIS: Final = re.compile(r"[0-9]{1,16}")
 _REQUIRED: Final = (signing.SOURCE, signing.TARGET, signing.NONCE, signing.TRACE, signing.TIMESTAMP)
 _KEYS_TRIED: Final = 8
 _FOR_EVER: Final = 2**53
+_SLACK_MS: Final = 8000  # by how much a fault makes the window wider or narrower
 
 # built once: making and hashing a statement costs as much as running it
 _LOCKOUT: Final = select(LockoutRow.locked_until).where(
@@ -104,7 +108,12 @@ def operator(node: Node, incoming: Incoming) -> str | None:
         return None
     if node.faults.on("own-side-token-not-checked"):
         return None
-    raise Refusal("OPERATOR_TOKEN_INVALID", pointer="authorization")
+    told: dict[str, str] = {}
+    if token and node.faults.on("refusal-tells-the-operator-token"):
+        told = {"expected": sm3(expected).hex()}
+    if token and node.faults.on("refused-token-echoed"):
+        told = {"token": token}
+    raise Refusal("OPERATOR_TOKEN_INVALID", pointer="authorization", **told)
 
 
 def auditor(node: Node, incoming: Incoming) -> None:
@@ -208,13 +217,21 @@ def _preliminaries(node: Node, connection: Connection, incoming: Incoming, *, si
     failures = _check_lockout(node, connection, incoming)
     if headers[signing.TARGET] != node.node_id and not node.faults.on("target-not-checked"):
         raise Refusal("TARGET_MISMATCH", pointer=signing.TARGET)
-    skew = abs(node.now() - int(headers[signing.TIMESTAMP]))
+    _check_time(node, int(headers[signing.TIMESTAMP]))
+    return failures
+
+
+def _check_time(node: Node, stamp: int) -> None:
+    skew = abs(node.now() - stamp)
     window = node.config.timestamp_window_seconds * 1000
+    if window - _SLACK_MS < skew <= window and node.faults.on("timestamp-window-cut"):
+        raise Refusal("TIMESTAMP_SKEWED", pointer=signing.TIMESTAMP)
+    if window < skew <= window + _SLACK_MS and node.faults.on("timestamp-window-with-slack"):
+        return
     if skew > window // 2 and node.faults.on("timestamp-window-halved"):
         raise Refusal("TIMESTAMP_SKEWED", pointer=signing.TIMESTAMP)
     if skew > window and not node.faults.on("timestamp-window-not-enforced"):
         raise Refusal("TIMESTAMP_SKEWED", pointer=signing.TIMESTAMP)
-    return failures
 
 
 def _check_form(headers: Mapping[str, str]) -> None:
@@ -246,7 +263,10 @@ def _signer(node: Node, incoming: Incoming, keys: list[PublicKey]) -> PublicKey:
 def _caller(node: Node, incoming: Incoming, key: PublicKey | None, contract_id: str | None) -> Caller:
     headers = incoming.headers
     until = int(headers[signing.TIMESTAMP]) + node.config.timestamp_window_seconds * 1000
-    return Caller(headers[signing.SOURCE], headers[signing.NONCE], until, key, contract_id)
+    nonce = headers[signing.NONCE]
+    if key is not None and key.auth_type is AuthType.SHA256_ECDSA and node.faults.on("replay-known-by-signature"):
+        nonce = sha256(headers[signing.SIGNATURE].encode()).hexdigest()
+    return Caller(headers[signing.SOURCE], nonce, until, key, contract_id)
 
 
 def _contract_in_force(node: Node, source: str, key: PublicKey) -> str | None:

@@ -6,9 +6,11 @@ with a permit; where the data lie is for this node's operator only; visibility h
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
 from sqlalchemy import delete, exists, or_, select
 from sqlalchemy.orm import Session
 
@@ -19,12 +21,14 @@ from reference_node.errors import Refusal
 from reference_node.node import Node
 from reference_node.schedule import permitted
 from reference_node.security.guards import Caller
+from reference_node.security.sm2 import sm3
 from reference_node.services import links, permits, projects, vouching
 from reference_node.services.approvals import Body
 from reference_node.services.lists import Listed, without_none
 from reference_node.store.approvals import ApprovalRow, PermitRow, of_resource, still_good
 from reference_node.store.resources import DatasetRow, ProjectDatasetRow, ProjectRow
 
+log = structlog.get_logger("reference_node")
 PUBLIC, PROTECTED, PRIVATE = "PUBLIC", "PROTECTED", projects.PRIVATE
 _SHOWN = ("join_columns", "label_columns", "column_metas")
 _FIELDS = ("name", "category", "count", "description", *_SHOWN, "source", "visibility")
@@ -58,8 +62,23 @@ def create(node: Node, session: Session, body: Body) -> dict[str, Any]:
     if node.faults.on("dataset-not-kept"):
         return {"dataset_id": dataset_id}
     session.add(row)
+    _leak(node, row, body)
     _set_projects(node, session, dataset_id, body.get("project_ids", []))
     return {"dataset_id": dataset_id}
+
+
+def _leak(node: Node, row: DatasetRow, body: Body) -> None:
+    """Let the place of a dataset out of the sealed column, for the faults that do."""
+    location = str((body.get("source") or {}).get("location", ""))
+    place = location.removeprefix("store/").removesuffix(".csv")
+    if node.faults.on("dataset-source-kept-in-clear"):
+        row.folded += location
+    if node.faults.on("dataset-source-kept-in-base64"):
+        row.folded += base64.b64encode(location.encode()).decode()
+    if node.faults.on("dataset-source-kept-unsalted"):
+        row.folded += sm3(place.encode()).hex()
+    if node.faults.on("dataset-source-logged"):
+        log.warning("dataset registered", location=location)
 
 
 def list_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[str, Any]:
@@ -213,6 +232,8 @@ def public_view(node: Node, row: DatasetRow, *, whole: bool = False) -> dict[str
         shown["column_metas"] = []
     if row.source is not None and node.faults.on("dataset-source-disclosed"):
         shown["source"] = vouching.place(row.source)
+    if row.source is not None and node.faults.on("dataset-source-told-encoded"):
+        shown["description"] = str(row.source.get("location", "")).encode().hex()
     return shown
 
 

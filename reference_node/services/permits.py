@@ -7,11 +7,13 @@ that has ended opens nothing (9.2-b-3).
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -36,6 +38,8 @@ from reference_node.store.approvals import ApprovalRow, PermitRow, count_use, in
 from reference_node.store.contracts import ContractRow, OwnNodeRow
 
 _DAY_MS = 24 * 3600 * 1000
+_FEW = 3  # permits for so few uses are left alone by the fault that withholds the last
+log = structlog.get_logger("reference_node")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,21 @@ def issue(node: Node, session: Session, row: ApprovalRow, contract: ContractRow,
         uses=0,
     )
     session.add(permit)
+    _leak(node, row, permit.token)
     session.flush()
     return permit
+
+
+def _leak(node: Node, row: ApprovalRow, token: str) -> None:
+    """Let a token out of the sealed columns, for the faults that do."""
+    if node.faults.on("permit-token-kept-in-clear"):
+        row.folded += token
+    if node.faults.on("permit-token-kept-in-hex"):
+        row.folded += token.encode().hex()
+    if node.faults.on("permit-token-kept-unsalted"):
+        row.folded += hashlib.sha256(token.encode()).hexdigest()
+    if node.faults.on("permit-token-logged"):
+        log.warning("permit issued", token=token)
 
 
 def admit(node: Node, session: Session, asked: Asked) -> None:
@@ -122,7 +139,11 @@ def admit(node: Node, session: Session, asked: Asked) -> None:
             denial = Denial.EXHAUSTED
         if denial is None:
             return
-    raise Refusal("RESOURCE_NOT_FOUND" if denial is None else denial.value)
+    told = {"expected": issued[0][0].token} if issued and shown and node.faults.on("refusal-tells-the-permit") else {}
+    for entry in shown:
+        if node.faults.on("refused-permit-logged"):
+            log.warning("permit refused", token=entry.token)
+    raise Refusal("RESOURCE_NOT_FOUND" if denial is None else denial.value, **told)
 
 
 def _issued(node: Node, session: Session, asked: Asked) -> list[tuple[PermitRow, ApprovalRow]]:
@@ -184,6 +205,10 @@ def _overlooked(node: Node, permit: Permit, denial: Denial) -> bool:
 
 
 def _count(node: Node, session: Session, row: PermitRow) -> bool:
+    if node.faults.on("simultaneous-uses-count-once") and node.faults.hits["simultaneous-uses-count-once"] % 2:
+        return True
+    if row.times_limit is not None and row.times_limit == row.uses + 1 > _FEW and node.faults.on("last-use-withheld"):
+        return False
     counted = count_use(session, row.audit_id)
     session.refresh(row)
     return counted or node.faults.on("permit-count-ignored")

@@ -11,6 +11,7 @@ else is a Refusal that says which of three things happened:
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 from collections.abc import Mapping
@@ -134,6 +135,8 @@ class Partner:
             headers[signing.TIMESTAMP] = str(now + 1)
         if self._faults.on("own-digest-stale"):
             headers[signing.CONTENT_DIGEST] = signing.content_digest("sm2-sm3", b"another body")
+        if "/dataset/" in request.path and self._faults.on("own-request-with-operator-token"):
+            headers["x-operator"] = base64.b64encode(f"operator:{self._identity.operator_token}".encode()).decode()
         if self._faults.on("own-csrf-header-left-out"):
             headers.pop(signing.CSRF, None)
         return headers

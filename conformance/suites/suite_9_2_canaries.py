@@ -1,0 +1,71 @@
+"""Canaries: secrets are planted through the standard's own operations and then searched for (9.2-e-2, 9.2-g)."""
+
+from __future__ import annotations
+
+import secrets
+
+from conformance.harness.errors import Undrivable
+from conformance.harness.registry import scenario
+from conformance.harness.world import World
+from conformance.suites.material import granted, needed, own_dataset, shown, use
+
+NO_PLACE = "profile: [operator_hooks] names neither storage_path nor dump, so what the target stores cannot be searched"
+
+
+def _canary(world: World, name: str) -> str:
+    """Draw a text that stands nowhere else, and write it down."""
+    text = f"canary{secrets.token_hex(12)}"
+    world.fact("canaries", {**world.facts.get("canaries", {}), name: text})
+    return text
+
+
+def _lent(world: World, slug: str, visibility: str = "PROTECTED") -> str:
+    """Have the target's operator register a dataset at a secret place."""
+    place = {"type": "FILE", "location": f"store/{_canary(world, f'{slug}-location')}.csv"}
+    return own_dataset(world, slug, visibility, source=place)
+
+
+@scenario()
+def test_canaries_on_the_wire(world: World) -> None:
+    """Datasets at secret places are listed, granted and used, rightly and wrongly, by partner and stranger (9.2-g)."""
+    partner, stranger = world.signed_partner(), world.signed_partner("stranger")
+    lent, open_ = _lent(world, "lent"), _lent(world, "open", "PUBLIC")
+    issued = granted(world, partner, "lent", lent)
+    world.fact("token", str(issued.get("token", "")))
+    good = shown(issued)
+    for node in (partner, stranger):
+        page = {"contract_id": node.contract_id, "page_size": 500}
+        world.call(f"list:{node.node_id}", node, "datasetPubList", page)
+        world.call(f"permits:{node.node_id}", node, "datasetAuthList", page)
+        use(world, f"open:{node.node_id}", node, open_)
+    needed(use(world, "use", partner, lent, good))
+    forged = shown(issued, token=secrets.token_urlsafe(24))
+    use(world, "forged", partner, lent, forged, breaks="the token was not issued")
+    use(world, "wrong-layer", partner, lent, shown(issued, level=2), breaks="the permit is of another layer")
+    use(world, "stranger", stranger, lent, breaks="no permit is shown")
+    audit = {"audit_id": world.facts["lent:audit"]}
+    world.call("asked", stranger, "datasetAuditQuery", audit, breaks="the grant is another's")
+    world.own("wrong-token", "ownDatasetList", {}, token=_canary(world, "wrong-token"), breaks="the token is right")
+
+
+@scenario(exclusive=True)
+def test_canaries_in_storage(world: World) -> None:
+    """Secrets are planted, and what the target has stored and logged is searched for them (9.2-e-2)."""
+    deposits = world.stage.deposits
+    if deposits is None:
+        raise Undrivable(NO_PLACE)
+    partner = world.signed_partner()
+    before = deposits.searched({})
+    lent = _lent(world, "lent")
+    issued = granted(world, partner, "lent", lent)
+    token = str(issued.get("token", ""))
+    planted = {**world.facts["canaries"], "permit": token}
+    needed(use(world, "use", partner, lent, shown(issued)))
+    forged = shown(issued, token=_canary(world, "forged-token"))
+    use(world, "forged", partner, lent, forged, breaks="the token was not issued")
+    planted |= world.facts["canaries"]
+    world.fact("canaries", planted)
+    after = deposits.searched(planted)
+    if after["places"]["storage"]["sha256"] == before["places"]["storage"]["sha256"]:
+        raise Undrivable("profile: what [operator_hooks] names did not change while secrets were planted")
+    world.fact("searched", after)

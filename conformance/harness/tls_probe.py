@@ -160,9 +160,9 @@ def _record(sock: socket.socket) -> bytes:
         if time.monotonic() > until:
             raise TimeoutError("timed out")
         piece = sock.recv(_RECORD_LIMIT)
-        if not piece:
-            break
         data += piece
+        if not piece or data[0] not in (tls_hello.ALERT, tls_hello.HANDSHAKE):
+            break
     return data[: 5 + int.from_bytes(data[3:5])] if len(data) >= 5 else data
 
 

@@ -242,7 +242,9 @@ def working(world: World, partner: Partner, name: str) -> dict[str, Any]:
         job_id = work.own_job(world, partner, plan)
         if name not in ("ownJobStart", "ownTaskStart"):
             task_id = work.started(world, partner, job_id, TASK)[TASK]
-        if name.endswith("Rerun"):
+        if name == "ownTaskOutput":
+            put_out(task_id)
+        if name.endswith(("Rerun", "Output")):
             work.ended(world, "over", partner, job_id, task_id)
         config = work.config(inprocess.NODE_ID, partner.node_id)
     else:
@@ -256,7 +258,15 @@ def working(world: World, partner: Partner, name: str) -> dict[str, Any]:
             work.config(partner.node_id, inprocess.NODE_ID, scheduler=inprocess.NODE_ID),
         )
     named = {"job_id": job_id, "flow_id": told.at("/flow_id"), "task_id": task_id, "task_name": TASK}
+    named |= {"party": "guest.0", "name": "out"} if name == "ownTaskOutput" else {}
     return {**named, "role": "guest" if SERVED[name].own_side else "host", "dag": plan, "config": config}
+
+
+def put_out(task_id: str) -> None:
+    """Write what the component of a task would put out."""
+    folder = lab().node.work_folder / task_id / "guest.0.1"
+    folder.mkdir(parents=True)
+    (folder / "out.csv").write_text("id,kwh\nu0001,12.5\n")
 
 
 def probe(name: str, case: Any, ground: Ground, *checks: Any) -> int:

@@ -10,6 +10,7 @@ and the key, the valid ones, and what was probably meant. Keyword overrides (the
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -51,6 +52,11 @@ def _token(value: Any) -> str | None:
 def _url(value: Any) -> str | None:
     fits = isinstance(value, str) and value.startswith(("sqlite:///", "postgresql+psycopg://"))
     return None if fits else "an address that begins with postgresql+psycopg:// or sqlite:///"
+
+
+def _grpc(value: Any) -> str | None:
+    fits = isinstance(value, str) and re.fullmatch(r"grpc://[^/\s]+:\d{1,5}", value)
+    return None if fits else "an address grpc://host:port"
 
 
 def _flag(value: Any) -> str | None:
@@ -147,6 +153,7 @@ class Config:
     retry_limit_seconds: int = _key("partner", 60, _number(1, 86_400))
     abandon_seconds: int = _key("partner", 7 * 86_400, _number(1, 365 * 86_400))
     grpc_port: int | None = _key("channel", None, _number(0, 65535))
+    grpc_address: str | None = _key("channel", None, _grpc)
     channel_memory_mib: int = _key("channel", 64, _number(1, 65_536), "memory_mib")
     channel_quota_mib: int = _key("channel", 8192, _number(1, 1_048_576), "quota_mib")
     channel_chunk_kib: int = _key("channel", 1024, _number(1, 16_384), "chunk_kib")

@@ -78,6 +78,7 @@ class Node:
     gap: Links | None = None
     listening: str = field(default="http://127.0.0.1")
     inner: str = ""
+    grpc_listening: str | None = None
 
     @property
     def component_address(self) -> str:

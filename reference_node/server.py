@@ -106,6 +106,7 @@ class NodeServer:
         self.node.listening = self.address
         if self._config.grpc_port is not None:
             self._grpc = _grpc_server(self.node, self._config)
+            self.node.grpc_listening = self._config.grpc_address or self._grpc.address
         for server in self._servers:
             self._run(server.serve, "serve")
         if self.node.gap is not None:

@@ -240,10 +240,6 @@ def _check_nodes(job: JobFile) -> None:
             f"nodes.{job.initiator}: the initiator needs a role, and must be started here or have a token",
             hint="`initiator = ...` names another node.",
         )
-    for node in job.parties:
-        if job.transport == "grpc" and not node.started_here and node.grpc is None:
-            hint = "It is in the node's ready line when [channel] grpc_port is set."
-            raise JobFileError(f'nodes.{node.label}.grpc: transport = "grpc" needs its address', hint=hint)
 
 
 def _check_feeds(job: JobFile) -> None:

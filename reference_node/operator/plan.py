@@ -126,6 +126,8 @@ def config_of(job: JobFile, described: Mapping[str, Described], hands: Hands) ->
     common: dict[str, Any] = {"priority": job.priority, "timeout": job.timeout}
     if job.scheduler is not None:
         common["scheduler"] = hands[job.scheduler].node_id
+    if job.transport == "grpc":
+        common["transport"] = job.transport
     roles: dict[str, list[str]] = {"guest": [], "host": [], "arbiter": []}
     job_params: dict[str, Any] = {"common": common}
     task_params: dict[str, Any] = {"common": {part.name: dict(part.params) for part in job.components if part.params}}
@@ -135,7 +137,7 @@ def config_of(job: JobFile, described: Mapping[str, Described], hands: Hands) ->
         roles[role].append(hands[node.label].node_id)
         own = {part.name: found for part in job.components if (found := _own(part, described[part.name], node))}
         task_params.setdefault(role, {})[index] = own
-        if job.transport == "grpc":
+        if job.transport == "grpc" and hands[node.label].grpc is not None:
             job_params.setdefault(role, {})[index] = {"address": hands[node.label].grpc}
     initiator = job.nodes[job.initiator]
     return {

@@ -147,6 +147,7 @@ class _Run:
         config = plan.config_of(self._job, described, self._hands)
         agreements = Agreements(self._job, self._hands, self._watcher.say, patience)
         agreements.contracts()
+        self._tell_of_transport()
         agreements.project()
         agreements.data()
         flow_id = agreements.flow(dag)
@@ -156,6 +157,14 @@ class _Run:
             self._start(job_id, patience)
             record = self._followed(job_id)
         return self._outcome(record)
+
+    def _tell_of_transport(self) -> None:
+        """Say which party is reached over HTTP although the job asks for gRPC."""
+        for node in self._job.parties if self._job.transport == "grpc" else ():
+            hand = self._hands[node.label]
+            known = {} if hand.grpc else self._client.known("ownNodeQuery", node_id=hand.node_id) or {}
+            if not hand.grpc and "grpc_address" not in known:
+                self._watcher.say(f"{node.label} announces no address for gRPC: it is reached over HTTP")
 
     @contextlib.contextmanager
     def _given_up(self, job_id: str) -> Iterator[None]:

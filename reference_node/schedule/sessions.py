@@ -3,15 +3,19 @@
 A job has one session. A component that comes as a command knows nothing of scopes within it: engines such as
 SecretFlow's name their topics after the parties only, so each attempt of its task has a session of its own, with the
 job's tokens. What an earlier task or attempt has left cannot reach it then.
+
+Where a job asks for gRPC, messages go over it between nodes that both announce an address for it, and over HTTP
+otherwise (9.1-a); an address that the job itself gives for a party counts before all.
 """
 
 from __future__ import annotations
 
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, object_session
 
 from reference_node.domain import plan
 from reference_node.node import Node
 from reference_node.schedule import material
+from reference_node.schedule.common import contract_with
 from reference_node.store.jobs import JobRow, TaskRow
 
 
@@ -32,6 +36,7 @@ def _open(node: Node, job: JobRow, session_id: str, within: str | None) -> None:
         item.node_id: address
         for item in parties
         if (address := plan.merged(job.config["job_params"], item.role, item.index).get("address"))
+        or (address := _announced(node, job, item))
     }
     node.sessions.open(
         session_id,
@@ -41,3 +46,13 @@ def _open(node: Node, job: JobRow, session_id: str, within: str | None) -> None:
         component_token=job.component_token,
         within=within,
     )
+
+
+def _announced(node: Node, job: JobRow, party: plan.Party) -> str | None:
+    """Return where a party takes messages over gRPC, if the job asks for it and this node offers it as well."""
+    wanted = plan.merged(job.config["job_params"], party.role, party.index).get("transport") == "grpc"
+    session = object_session(job)
+    if not wanted or node.grpc_listening is None or session is None or party.node_id == node.node_id:
+        return None
+    contract = contract_with(node, session, party.node_id)
+    return None if contract is None else contract.partner.get("grpc_address")

@@ -31,7 +31,10 @@ from reference_node.store.contracts import ContractRow, PartnerKeyRow
 # built once: making and hashing a statement costs as much as running it
 _BY_ID = select(ContractRow).where(ContractRow.contract_id == bindparam("contract_id")).with_for_update()
 _DAY_MS = 24 * 3600 * 1000
-_PARTICULARS = ("name", "description", "inst_id", "institution", "system", "system_version", offers.OFFERED)
+_PARTICULARS = (
+    *("name", "description", "inst_id", "institution", "system", "system_version", "grpc_address"),
+    offers.OFFERED,
+)
 
 
 def receive_application(node: Node, session: Session, caller: Caller | None, body: Mapping[str, Any]) -> str:

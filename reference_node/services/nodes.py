@@ -38,6 +38,8 @@ def particulars(node: Node, session: Session) -> dict[str, Any]:
     }
     if row.description is not None:
         found["description"] = row.description
+    if node.grpc_listening is not None:
+        found["grpc_address"] = node.grpc_listening
     return found
 
 

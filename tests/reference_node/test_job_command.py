@@ -25,7 +25,7 @@ from reference_node.operator.client import OperatorError
 from reference_node.operator.example import write_example
 from reference_node.operator.jobfile import load_job
 from reference_node.operator.run import Outcome, run
-from tests.reference_node.served import Served, Tap
+from tests.reference_node.served import Served, Tap, free_port
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -60,7 +60,7 @@ class Quiet:
         self.said.append(f"{name} {status} {share} {words}")
 
 
-def job_file(folder: Path, rows: int, *nodes: Served, add: str = "", **grpc: str) -> Path:
+def job_file(folder: Path, rows: int, *nodes: Served, add: str = "") -> Path:
     """Write the example for standing nodes: city, park and perhaps one without data; x25519 is the faster suite."""
     path = write_example(folder, rows)[0]
     text = path.read_text().replace('park = "meters" }', 'park = "meters" }\nparams.suites = ["x25519-sha256"]')
@@ -69,8 +69,6 @@ def job_file(folder: Path, rows: int, *nodes: Served, add: str = "", **grpc: str
         head, _, rest = text.partition(at)
         stands = f'\naddress = "{node.address}"\nnode_id = "{node.name}"'
         stands += f'\ntoken_file = "{node.folder / "operator-token"}"'
-        if label in grpc:
-            stands += f'\ngrpc = "{grpc[label]}"'
         text = head + at + stands + rest.replace("start = true", "", 1)
     path.write_text(add + text)
     return path
@@ -141,11 +139,12 @@ def test_the_two_commands_of_the_readme(tmp_path: Path) -> None:
 
 
 def test_the_same_over_grpc(tmp_path: Path, nodes: list[Served]) -> None:
-    """What the components send each other goes in at the ports of gRPC, both ways, and the results are the same."""
-    nodes += [Served(tmp_path, name, grpc_port=0) for name in ("node-a", "node-b")]
-    with Tap(nodes[0].grpc) as to_city, Tap(nodes[1].grpc) as to_park:
-        taps = {"city": to_city.address, "park": to_park.address}
-        path = job_file(tmp_path / "demo", IDS, *nodes, add='transport = "grpc"\n', **taps)
+    """What the components send each other goes in where the nodes announce it, and the results are right."""
+    ports = [free_port(), free_port()]
+    with Tap(f"grpc://127.0.0.1:{ports[0]}") as to_city, Tap(f"grpc://127.0.0.1:{ports[1]}") as to_park:
+        for name, port, tap in zip(("node-a", "node-b"), ports, (to_city, to_park), strict=True):
+            nodes.append(Served(tmp_path, name, grpc_port=port, grpc_address=tap.address))
+        path = job_file(tmp_path / "demo", IDS, *nodes, add='transport = "grpc"\n')
         code, out, err = told("run", str(path), "--json")
         assert code == 0, err
         check_results(tmp_path / "demo", json.loads(out))

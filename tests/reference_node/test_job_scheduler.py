@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from reference_node.domain.task import Cause
-from tests.reference_node.jobbing import CHAIN, FORK, Worker, agree_flow, allied, config, created, settle, workers
+from tests.reference_node.jobbing import CHAIN, FORK, Worker, agree_flow, allied, config, created, dag, settle, workers
 
 Three = tuple[Worker, Worker, Worker]
 
@@ -177,3 +177,28 @@ def test_the_initiator_hears_that_a_party_refuses_before_it_was_told_itself(thre
     job_id = a.own("ownJobCreate", flow_id=flow_id, dag=CHAIN, config=config(a, b, scheduler=c.id)).data["job_id"]
     settle(*three)
     assert [node.status(job_id) for node in (a, c)] == ["REJECTED", "REJECTED"]
+
+
+@pytest.mark.parametrize("offering", ["node-a node-b", "node-a", "node-b", ""])
+def test_messages_go_over_grpc_between_nodes_that_both_announce_it(offering: str) -> None:
+    """One word of the job asks for it; where either side has no address for it, the contract's serves (9.1-a)."""
+    with workers("node-a", "node-b") as nodes:
+        for node in nodes:
+            if node.id in offering.split():
+                node.node.grpc_listening = f"grpc://{node.id}.test:1"
+        allied(*nodes)
+        a, b = nodes
+        for transport in ("http", "grpc"):
+            job_id = created(a, b, dag=dag(), transport=transport)
+            assert a.own("ownJobStart", job_id=job_id).code == 0
+            settle(*nodes)
+            for node, other in ((a, b), (b, a)):
+                (session,) = [
+                    item for item in node.node.sessions._sessions.values() if item.session_id.endswith(job_id)
+                ]
+                wanted = (
+                    {other.id: f"grpc://{other.id}.test:1"} if transport == "grpc" and "-a node-b" in offering else {}
+                )
+                assert session.addresses == wanted
+        found = a.raw("nodeQuery", {}, {"node_id": a.id}).data
+        assert found.get("grpc_address") == ("grpc://node-a.test:1" if a.id in offering else None)

@@ -56,7 +56,7 @@ def test_transport_scheduler_priority_and_own_parameters_are_passed_on(example: 
     job = load_job(example)
     config = plan.config_of(job, plan.describe(NOBODY, job), hands(job))
     assert config["job_params"] == {
-        "common": {"priority": 9, "timeout": 600, "scheduler": "node-hub"},
+        "common": {"priority": 9, "timeout": 600, "scheduler": "node-hub", "transport": "grpc"},
         "guest": {"0": {"address": "grpc://city:1"}},
         "host": {"0": {"address": "grpc://park:1"}},
     }
@@ -160,13 +160,12 @@ def test_what_a_component_does_not_have_is_told(
     assert remedy in refused.value.hint
 
 
-def test_a_node_of_grpc_needs_its_address(example: Path) -> None:
-    """A standing node does not say where it takes gRPC, so the file must."""
+def test_a_standing_node_announces_where_it_takes_grpc(example: Path) -> None:
+    """The file may say it all the same, and then that counts."""
     text = example.read_text().replace('# transport = "grpc"', 'transport = "grpc"')
     standing = 'role = "host"\naddress = "http://b"\nnode_id = "b"'
     example.write_text(text.replace('role = "host"\nstart = true', standing))
-    with pytest.raises(JobFileError, match=r"nodes\.park\.grpc"):
-        load_job(example)
+    assert load_job(example).nodes["park"].grpc is None
     example.write_text(text.replace('role = "host"\nstart = true', standing + '\ngrpc = "grpc://b:9"'))
     assert load_job(example).nodes["park"].grpc == "grpc://b:9"
 

@@ -85,7 +85,7 @@ def _kept(story: Story, code: str, place: str, *, digested: bool) -> Iterator[Fi
 
 @check("9.2-e-2", "canaries_in_storage", "SECRET_STORED_IN_CLEAR")
 def secret_is_not_stored_in_clear(story: Story) -> Iterator[Finding]:
-    """The places of datasets and the tokens of permits are in no file in clear, hexadecimal, base64 or UTF-16."""
+    """Places of datasets, tokens of permits and parameters are in no file in clear, hexadecimal, base64 or UTF-16."""
     yield from _kept(story, "SECRET_STORED_IN_CLEAR", _STORAGE, digested=False)
 
 

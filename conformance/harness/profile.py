@@ -11,6 +11,10 @@
     [capabilities]
     protocols = ["node", "project"]
 
+    [operator_hooks]  # optional: what may be searched for secrets that were planted
+    storage_path = ["/var/lib/node"]
+    logs_path = ["/var/log/node.log"]
+
 Guarantees: a profile that loads is complete and typed, absent keys have the defaults below; anything else is a
 `UsageError` that names file, section, key, the valid ones and what was probably meant. The operator's token never
 shows in `repr`, in `public()` or in an error.
@@ -44,6 +48,7 @@ _SECTIONS = (
     "partner",
     "peer",
     "operator_hooks",
+    "gap",
     "declarations",
 )
 _TLS_FILES = ("ca", "crl", "certificate", "key", "issuer", "issuer_key", "revoked", "revoked_key")
@@ -171,6 +176,17 @@ class Hooks:
     dump: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class GapPlace:
+    """The folder of the target's link to a partner behind an isolation gap, and who this partner is.
+
+    The harness plays the partner, and puts a key of its own there as the partner's.
+    """
+
+    folder: Path
+    partner: str
+
+
 class TlsMode(StrEnum):
     """How the channel between nodes is secured."""
 
@@ -212,6 +228,7 @@ class Profile:
     peer: Peer | None = None
     tls: TlsSettings | None = None
     hooks: Hooks | None = None
+    gap: GapPlace | None = None
     declarations: Mapping[str, Declaration] = field(default_factory=lambda: MappingProxyType({}))
 
     def public(self) -> dict[str, Any]:
@@ -254,6 +271,7 @@ def parse_profile(data: Mapping[str, Any], where: str, environ: Mapping[str, str
         partner=_partner(top.table("partner", ("listen", "address"))),
         tls=_tls(top.table("tls", ("mode", *_TLS_FILES)), folder),
         peer=_peer(top.table("peer", ("url", "node_id", *_TOKEN_KEYS)), folder, environ),
+        gap=_gap(top.table("gap", ("folder", "partner")), folder),
         hooks=_hooks(top.table("operator_hooks", tuple(Hooks.__dataclass_fields__)), folder),
         declarations=_declarations(top.table("declarations", None)),
     )
@@ -270,10 +288,10 @@ def _target(table: Table, folder: Path) -> Target:
     )
 
 
-def _node_id(table: Table) -> str:
-    node_id = table.text("node_id")
+def _node_id(table: Table, key: str = "node_id") -> str:
+    node_id = table.text(key)
     if not NODE_ID.fullmatch(node_id):
-        raise table.fault("node_id", f'"{node_id}" is no node id', "Letters, digits and . _ : - ; at most 128.")
+        raise table.fault(key, f'"{node_id}" is no node id', "Letters, digits and . _ : - ; at most 128.")
     return node_id
 
 
@@ -288,6 +306,12 @@ def _hooks(table: Table, folder: Path) -> Hooks | None:
         return None
     storage, logs = ([folder / name for name in table.texts(key, ())] for key in ("storage_path", "logs_path"))
     return Hooks(tuple(storage), tuple(logs), table.texts("dump", ()))
+
+
+def _gap(table: Table, folder: Path) -> GapPlace | None:
+    if not table.keys():
+        return None
+    return GapPlace(folder / table.text("folder"), _node_id(table, "partner"))
 
 
 def _tls(table: Table, folder: Path) -> TlsSettings | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import secrets
 
 from conformance.harness.errors import Undrivable
+from conformance.harness.profile import Protocol
 from conformance.harness.registry import scenario
 from conformance.harness.world import World
+from conformance.suites import drafts
 from conformance.suites.material import granted, needed, own_dataset, shown, use
 
 NO_PLACE = "profile: [operator_hooks] names neither storage_path nor dump, so what the target stores cannot be searched"
@@ -23,6 +25,17 @@ def _lent(world: World, slug: str, visibility: str = "PROTECTED") -> str:
     """Have the target's operator register a dataset at a secret place."""
     place = {"type": "FILE", "location": f"store/{_canary(world, f'{slug}-location')}.csv"}
     return own_dataset(world, slug, visibility, source=place)
+
+
+def _parameter(world: World) -> None:
+    """Have the target's operator write a flow with a secret parameter, where the target has flows."""
+    if not {Protocol.PROJECT, Protocol.FLOW} <= set(world.profile.capabilities.protocols):
+        return
+    project = drafts.project(world, "canaries")
+    needed(world.own("project", "ownProjectCreate", project))
+    flow = drafts.flow(world, project["project_id"])
+    flow["config"]["task_params"]["guest"]["lr_0"]["secret"] = _canary(world, "parameter")
+    needed(world.own("flow", "ownFlowCreate", flow))
 
 
 @scenario()
@@ -59,12 +72,11 @@ def test_canaries_in_storage(world: World) -> None:
     lent = _lent(world, "lent")
     issued = granted(world, partner, "lent", lent)
     token = str(issued.get("token", ""))
-    planted = {**world.facts["canaries"], "permit": token}
+    _parameter(world)
     needed(use(world, "use", partner, lent, shown(issued)))
     forged = shown(issued, token=_canary(world, "forged-token"))
     use(world, "forged", partner, lent, forged, breaks="the token was not issued")
-    planted |= world.facts["canaries"]
-    world.fact("canaries", planted)
+    planted = world.fact("canaries", {**world.facts["canaries"], "permit": token})
     after = deposits.searched(planted)
     if after["places"]["storage"]["sha256"] == before["places"]["storage"]["sha256"]:
         raise Undrivable("profile: what [operator_hooks] names did not change while secrets were planted")

@@ -7,6 +7,7 @@ only to a partner in its project; a partner's approved flow is kept as a copy th
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -115,6 +116,10 @@ def create(node: Node, session: Session, body: Body) -> dict[str, Any]:
     row.project_id, row.updated_at = body["project_id"], now
     for name in _FIELDS:
         setattr(row, name, body.get(name))
+    if node.faults.on("flow-parameters-kept-in-clear"):
+        row.folded += json.dumps(body.get("config"))
+    if node.faults.on("flow-parameters-kept-in-utf-16"):
+        row.folded += json.dumps(body.get("config")).encode("utf-16-le").decode("latin-1")
     if node.faults.on("flow-config-lost"):
         row.config = None
     if node.faults.on("flow-description-lost"):

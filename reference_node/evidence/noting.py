@@ -57,6 +57,7 @@ class Act(StrEnum):
     JOB_ENDED = "job.ended"
     TASK_STARTED = "task.started"
     TASK_ENDED = "task.ended"
+    TASK_HANDED_OUT = "task.handed_out"
     EVIDENCE_VIEWED = "evidence.viewed"
     EVIDENCE_RESTORED = "evidence.restored"
     EVIDENCE_EXPORTED = "evidence.exported"

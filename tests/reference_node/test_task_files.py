@@ -146,7 +146,7 @@ def test_a_sealed_file_that_was_changed_is_not_taken(two: Two, how: str) -> None
 
 
 def test_the_operator_is_given_the_file_as_it_was_put_out(two: Two) -> None:
-    """Its bytes are those that the digest in the task's outputs is of, and that they went out stands in the log."""
+    """Its bytes are those that the task's outputs tell of; that they went out stands in the log and in the evidence."""
     a, b = two
     job_id, _ = first_done(a, b)
     task = a.tasks(job_id)["a"]
@@ -155,6 +155,9 @@ def test_the_operator_is_given_the_file_as_it_was_put_out(two: Two) -> None:
     assert (shown["file"], shown["party"], shown["bytes"]) == ("out.csv", "guest.0", len(TEXT))
     lines = a.own("ownTaskLog", task_id=task["task_id"], log_level="INFO", start=0).data["lines"]
     assert any(f"handed to the operator, {len(TEXT)} bytes" in line["content"] for line in lines)
+    (act,) = a.audit("ownEvidenceList", act="task.handed_out").data["records"]
+    assert act["subjects"] == {"task_id": task["task_id"], "job_id": job_id}
+    assert (act["operation"], act["actor"]) == ("ownTaskOutput", {"role": "OPERATOR"})
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,28 @@ def frame_with_a_wrong_code_is_refused(story: Story) -> Iterator[Finding]:
         yield from expect.refused(story, name, "FORGED_FRAME_TAKEN", "FRAME_INVALID", twin=f"{name}:right")
 
 
+@check("9.2-f-1", "channel_frame_codes", "FRAME_CIPHER_REFUSED")
+def streams_are_coded_with_sm4_or_aes(story: Story) -> Iterator[Finding]:
+    """A stream whose frames are authenticated with SM4 or AES-128 is taken."""
+    for code in ("sm4-gmac", "aes-gmac"):
+        yield from expect.accepted(story, code, "FRAME_CIPHER_REFUSED")
+
+
+@check("9.2-f-1", "channel_frame_codes", "WEAK_FRAME_CIPHER_TAKEN")
+def streams_coded_with_a_weak_cipher_are_refused(story: Story) -> Iterator[Finding]:
+    """A stream whose frames are said to be authenticated with triple DES is refused."""
+    code = "WEAK_FRAME_CIPHER_TAKEN"
+    yield from expect.refused(story, "3des-gmac", code, "FRAME_INVALID", "SUITE_REFUSED", twin="sm4-gmac")
+
+
+@check("9.2-f-3", "channel_frame_codes", "WEAK_FRAME_HASH_TAKEN")
+def streams_coded_with_a_weak_hash_are_refused(story: Story) -> Iterator[Finding]:
+    """A stream whose frames are authenticated with SHA-1 or MD5 is refused, though the codes are right."""
+    for step in ("hmac-sha1", "hmac-md5"):
+        code = "WEAK_FRAME_HASH_TAKEN"
+        yield from expect.refused(story, step, code, "FRAME_INVALID", "SUITE_REFUSED", twin="hmac-sm3")
+
+
 @check("9.1-b", "channel_frames", "CUT_STREAM_TAKEN")
 def stream_that_is_cut_short_is_refused(story: Story) -> Iterator[Finding]:
     """A stream that ends within a message is refused."""

@@ -49,7 +49,8 @@ class Bend:
     """What is bent in a request of the data plane before it leaves; by default nothing.
 
     `source` and `target` stand in the headers of the data plane only; `body` takes the place of the one that was
-    signed, `whole` that of the right one before it is signed; `frames` is what becomes of a stream's sealed frames.
+    signed, `whole` that of the right one before it is signed; `frames` is what becomes of a stream's sealed frames,
+    `code` what they are sealed with.
     """
 
     session_id: str = ""
@@ -63,6 +64,7 @@ class Bend:
     body: bytes | None = None
     whole: bytes | None = None
     frames: Callable[[list[ptp.Frame]], list[ptp.Frame]] | None = None
+    code: str = ""
 
 
 STRAIGHT = Bend()
@@ -117,7 +119,8 @@ class Line:
         path, transport = self._way("chanTransport", over)
         headers = self._signed(partner, path, b"", bend, version="2")
         headers["content-type"] = channel.GRPC if over is Over.GRPC else Form.PROTOBUF.value
-        headers[channel.FRAME_CODE] = "hmac-sm3" if partner.key.alg == "sm2-sm3" else "hmac-sha256"
+        usual = "hmac-sm3" if partner.key.alg == "sm2-sm3" else "hmac-sha256"
+        headers[channel.FRAME_CODE] = bend.code or usual
         seal = ptp.Seal(
             headers[channel.FRAME_CODE],
             headers[channel.TOKEN],

@@ -62,6 +62,17 @@ def test_channel_frames(world: World) -> None:
     line.pop("again:nothing", "frames")
 
 
+@scenario()
+def test_channel_frame_codes(world: World) -> None:
+    """Streams are coded with every algorithm of the protocol, and with some that are too weak (9.2-f-1, 9.2-f-3)."""
+    partner, line = sessions.usual(world)
+    for code in ("sm4-gmac", "aes-gmac", "hmac-sm3", "hmac-sha256"):
+        line.transport(code, partner, [Message(code, TEXT, 0)], bend=Bend(code=code))
+    for code in ("3des-gmac", "hmac-sha1", "hmac-md5"):
+        bend = Bend(code=code)
+        line.transport(code, partner, [Message(code, TEXT, 0)], bend=bend, breaks="the algorithm is strong enough")
+
+
 def _forged(frame: ptp.Frame) -> ptp.Frame:
     return replace(frame, metadata={**frame.metadata, ptp.CODE: "0" * 64})
 

@@ -109,7 +109,7 @@ def assembler(node: Node, session: Session, headers: Mapping[str, str]) -> Assem
     return Assembler(
         session.mailbox,
         node.sessions.spool,
-        stamps.frame_code(dict(headers)),
+        stamps.frame_code(dict(headers), node.faults),
         headers[stamps.SOURCE],
         patience=node.config.receive_seconds,
         faults=node.faults,

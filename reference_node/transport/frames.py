@@ -51,10 +51,18 @@ _Code = Callable[[int, bytes, bytes], bytes]  # of the frame's number, what stan
 class FrameCode:
     """The code of each frame of one stream; `nonce` is the one of the request that opened it."""
 
-    def __init__(self, algorithm: str, token: str, *, nonce: str, source: str, target: str, session_id: str) -> None:
-        if algorithm not in ALGORITHMS:
-            raise Refusal("FRAME_INVALID", pointer=ALGORITHM_HEADER)
-        digest, make = ALGORITHMS[algorithm]
+    def __init__(
+        self,
+        algorithm: str,
+        token: str,
+        *,
+        nonce: str,
+        source: str,
+        target: str,
+        session_id: str,
+        faults: Faults | None = None,
+    ) -> None:
+        digest, make = _algorithm(algorithm, Faults() if faults is None else faults)
         mac = HMAC(token.encode(), digest)
         mac.update(f"{_LABEL.decode()}\n{nonce}\n{source}\n{target}\n{session_id}".encode())
         self._code = make(mac.finalize())
@@ -105,6 +113,23 @@ ALGORITHMS: Final[Mapping[str, tuple[hashes.HashAlgorithm, Callable[[bytes], _Co
     "hmac-sm3": (hashes.SM3(), _hmac(hashes.SM3())),
     "hmac-sha256": (hashes.SHA256(), _hmac(hashes.SHA256())),
 }
+
+
+# for the defects that take them (9.2-f-1, 9.2-f-3); of a weak cipher the name alone has to be refused
+_WEAK: Final[Mapping[str, tuple[str, hashes.HashAlgorithm, Callable[[bytes], _Code]]]] = {
+    "3des-gmac": ("weak-frame-cipher-taken", *ALGORITHMS["sm4-gmac"]),
+    "hmac-sha1": ("weak-frame-hash-taken", hashes.SHA1(), _hmac(hashes.SHA1())),  # noqa: S303 - a defect's
+    "hmac-md5": ("weak-frame-hash-taken", hashes.MD5(), _hmac(hashes.MD5())),  # noqa: S303 - the same
+}
+
+
+def _algorithm(name: str, faults: Faults) -> tuple[hashes.HashAlgorithm, Callable[[bytes], _Code]]:
+    """Return what the frames of a stream are authenticated with; everything weaker is refused."""
+    if name in _WEAK and faults.on(_WEAK[name][0]):
+        return _WEAK[name][1:]
+    if name not in ALGORITHMS or (name.endswith("-gmac") and faults.on("frame-ciphers-refused")):
+        raise Refusal("FRAME_INVALID", pointer=ALGORITHM_HEADER)
+    return ALGORITHMS[name]
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ class Stamps:
         return headers, frame_code(headers)
 
 
-def frame_code(headers: dict[str, str]) -> FrameCode:
+def frame_code(headers: dict[str, str], faults: Faults | None = None) -> FrameCode:
     """Return the code of the frames of the stream that these headers open."""
     return FrameCode(
         headers.get(ALGORITHM_HEADER, ""),
@@ -79,4 +79,5 @@ def frame_code(headers: dict[str, str]) -> FrameCode:
         source=headers[SOURCE],
         target=headers[TARGET],
         session_id=headers[SESSION],
+        faults=faults,
     )

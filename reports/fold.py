@@ -31,7 +31,7 @@ from specs import Level, Requirement, Text, Verification, load_requirements
 
 # What a reader has to look at, worst first.
 ATTENTION = (Verdict.ERROR, Verdict.FAIL, Verdict.NOT_TESTABLE, Verdict.WARN)
-_SHOWN_ELSEWHERE = ("type", "run", "started_ms", "scenarios")
+_SHOWN_ELSEWHERE = ("type", "run", "started_ms", "scenarios", "binding_content")
 _SECRET = re.compile(r"token|secret|password|private", re.IGNORECASE)
 
 

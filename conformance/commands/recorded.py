@@ -11,7 +11,7 @@ from rich.markup import escape
 from conformance.commands.certify import proven
 from conformance.commands.console import ProfileOption, err, fail, out
 from conformance.harness import engine, levels, verdict
-from conformance.harness.binding import load_binding
+from conformance.harness.binding import recorded_binding
 from conformance.harness.errors import HarnessError
 from conformance.harness.events import read_events
 from conformance.harness.profile import load_profile, parse_profile
@@ -32,7 +32,7 @@ def rejudge(
         run = read_events(events)
         chosen = load_profile(profile) if profile else parse_profile(run.header["profile"], str(events))
         scheme = engine.plan(tuple(run.header["only"]))
-        binding = load_binding(run.header["binding"])
+        binding = recorded_binding(run.header, str(events))
         judged = engine.conclude(run.transcripts, scheme.checks, chosen, binding, levels.current(), proven=proven())
     except HarnessError as exc:
         raise fail(exc, ExitCode.USAGE) from exc

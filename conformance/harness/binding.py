@@ -42,7 +42,7 @@ from conformance.harness.spelling import Names, Schema, SpellingFault, Wanted, b
 from conformance.harness.strict import Table, read_toml, unknown
 from specs import Operation, errors, folder, operations
 
-__all__ = ["Binding", "Naming", "Part", "Reading", "StatusRule", "load_binding", "parse_binding"]
+__all__ = ["Binding", "Naming", "Part", "Reading", "StatusRule", "load_binding", "parse_binding", "recorded_binding"]
 
 _SECTIONS = (
     "name",
@@ -94,7 +94,14 @@ def parse_binding(data: Mapping[str, Any], where: str) -> Binding:
         envelope=_envelope(top.table("envelope", ("code", "msg", "data", "success", "status"))),
         refusals=_refusals(top.table("errors", ("naming", "field", "words"))),
         headers=MappingProxyType(_headers(top)),
+        content=MappingProxyType(dict(data)),
     )
+
+
+def recorded_binding(header: Mapping[str, Any], where: str) -> Binding:
+    """Return the binding of a recorded run: as it was then, or by its name where the recording has the name only."""
+    content = header.get("binding_content")
+    return load_binding(str(header["binding"])) if content is None else parse_binding(content, where)
 
 
 def _place(name: str, beside: Path) -> Path:

@@ -121,7 +121,7 @@ _OURS = Spelling("", "", signed=True)
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """The spelling of a family of targets; built by `binding.load_binding`."""
+    """The spelling of a family of targets; built by `binding.load_binding`, `content` is what it was built from."""
 
     name: str
     operations: Mapping[str, Spelling]
@@ -129,6 +129,7 @@ class Binding:
     refusals: Refusals = Refusals()
     headers: Mapping[str, str] = field(default_factory=dict)
     title: str = ""
+    content: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def names_refusals(self) -> bool:

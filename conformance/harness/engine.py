@@ -310,6 +310,7 @@ def header(current: Stage, scheme: Plan, levels: LevelSet | None, options: Mappi
         "started_ms": current.clock.now_ms(),
         "profile": current.profile.public(),
         "binding": current.binding.name,
+        "binding_content": dict(current.binding.content),
         "edition": levels.edition if levels else "unfrozen",
         "only": list(scheme.only),
         "scenarios": [row.name for row in scheme.scenarios],

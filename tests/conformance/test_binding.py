@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import specs
-from conformance.harness.binding import Binding, load_binding, parse_binding
+from conformance.harness.binding import Binding, load_binding, parse_binding, recorded_binding
 from conformance.harness.errors import NotOffered, UsageError
 
 OPERATIONS = specs.operations()
@@ -220,6 +220,26 @@ def test_a_played_refusal_reads_back(binding: Binding) -> None:
     reading = binding.read_answer("nodeHealth", status, body)
     assert (reading.accepted, reading.problem) == (False, None)
     assert reading.error == ("NONCE_REPLAYED" if binding.names_refusals else None)
+
+
+@pytest.mark.parametrize("binding", BINDINGS)
+def test_a_recorded_binding_is_the_one_that_was_used(binding: Binding) -> None:
+    """What a run records of a binding, as JSON, builds it again, whether or not there is a file of that name."""
+    header = json.loads(json.dumps({"binding": binding.name, "binding_content": dict(binding.content)}))
+    again = recorded_binding(header, "events.jsonl")
+    for part in ("name", "title", "envelope", "refusals", "headers", "content"):
+        assert getattr(again, part) == getattr(binding, part)
+    assert again.operations.keys() == binding.operations.keys()
+    for name in ("nodeQuery", "contractQuery"):
+        asked = {"node_id": "n", "contract_id": "c"}
+        assert again.spell_request(name, asked, {}) == binding.spell_request(name, asked, {})
+
+
+def test_an_older_recording_has_the_name_of_its_binding_only() -> None:
+    """Then the one of that name is taken, and a name that is not among ours is told."""
+    assert recorded_binding({"binding": "interop-1.2"}, "events.jsonl") == INTEROP
+    with pytest.raises(UsageError, match="their-own"):
+        recorded_binding({"binding": "their-own"}, "events.jsonl")
 
 
 def test_headers_are_renamed_both_ways() -> None:

@@ -127,6 +127,22 @@ def test_a_changed_recording_is_void(
     assert "changed" in capsys.readouterr().err
 
 
+def test_a_run_with_a_binding_file_is_judged_again_without_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The recording holds what the vendor's own file said, with what it extends."""
+    own = tmp_path / "own.toml"
+    own.write_text('name = "their-own"\nextends = "interop-1.2"\n[headers]\nx-nonce = "x-once"\n', encoding="utf-8")
+    target = profile(tmp_path, DEAD.replace("[target]\n", f'[target]\nbinding = "{own}"\n'))
+    code = run(monkeypatch, "certify", "--profile", target, "--out", str(tmp_path / "out"))
+    own.unlink()
+    events = tmp_path / "out" / "events.jsonl"
+    assert run(monkeypatch, "rejudge", str(events)) == code == ExitCode.INCOMPLETE
+    header = read_events(events).header
+    assert header["binding"] == "their-own"
+    assert header["binding_content"]["headers"]["x-nonce"] == "x-once"
+
+
 def test_doctor_stops_at_the_first_failure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -95,7 +95,7 @@ class Agreements:
             client.own(
                 "ownDatasetCreate", dataset_id=dataset.dataset_id, source=source, visibility="PROTECTED", **about
             )
-        elif known.get("source") != source:
+        else:  # the operator names the file anew: it is recorded as it is now (9.2-c)
             client.own("ownDatasetUpdate", dataset_id=dataset.dataset_id, source=source)
 
     def _open(self, owner: Hand, dataset_id: str) -> None:

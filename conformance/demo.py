@@ -146,6 +146,10 @@ def profile_of(target: Served, peer: Served) -> dict[str, object]:
         "operator": {"token_file": str(target.token_file)},
         "auditor": {"token_file": str(target.data / "auditor-token")},
         "timings": {"lockout_seconds": LOCKOUT_SECONDS, "session_linger_seconds": LINGER_SECONDS},
-        "operator_hooks": {"storage_path": [str(target.data)], "logs_path": [str(target.data.with_suffix(".log"))]},
+        "operator_hooks": {
+            "storage_path": [str(target.data)],
+            "logs_path": [str(target.data.with_suffix(".log"))],
+            "tamper": [sys.executable, "-m", "conformance.selftest.tampering", str(target.data / "node.db")],
+        },
         "peer": {"url": peer.address, "node_id": peer.node_id, "token_file": str(peer.token_file)},
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from typing import Final
 
 import flask
 from sqlalchemy import select
@@ -44,6 +45,11 @@ from reference_node.transport.partner import Partner
 from reference_node.transport.wiring import data_plane
 
 EXTENSION = "hutong"
+_UNNOTICED: Final = {
+    "contracts": "altered-contract-not-noticed",
+    "datasets": "altered-dataset-not-noticed",
+    "projects": "altered-project-not-noticed",
+}
 
 
 def create_app(
@@ -103,6 +109,7 @@ def create_app(
         listening=f"{'http' if tls is None else 'https'}://{config.hosts[0]}:{config.port}",
     )
     app.extensions[EXTENSION] = node
+    vault.overlook = lambda table: table in _UNNOTICED and faults.on(_UNNOTICED[table])
     if runner is None and config.background:
         launcher.woken = lambda: node.driver.kick(node)
     router.register(app, node, HANDLERS)

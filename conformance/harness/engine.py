@@ -18,7 +18,7 @@ from typing import Any
 from cryptography.hazmat.primitives.hashes import SM3, Hash
 
 import specs
-from conformance.harness import canary, deposits, judge, registry, verdict, waivers
+from conformance.harness import canary, deposits, judge, registry, tampering, verdict, waivers
 from conformance.harness.binding import Binding
 from conformance.harness.clock import Clock, SystemClock
 from conformance.harness.errors import Blame, NotOffered, Prerequisite, ScenarioStop, Undrivable
@@ -176,6 +176,7 @@ def stage(
         grpc=grpc or (GrpcTransport(profile.target.grpc, wardrobe) if profile.target.grpc else None),
         wardrobe=wardrobe,
         deposits=deposits.of(profile.hooks),
+        tamper=tampering.of(profile.hooks),
     )
 
 

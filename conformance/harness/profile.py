@@ -169,11 +169,12 @@ class Declaration:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the operator lets the suite read of what the target writes down: files, folders, a command that dumps."""
+    """What the operator lets the suite do with what the target writes down: read files, folders, a dump; alter it."""
 
     storage_path: tuple[Path, ...] = ()
     logs_path: tuple[Path, ...] = ()
     dump: tuple[str, ...] = ()
+    tamper: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +306,7 @@ def _hooks(table: Table, folder: Path) -> Hooks | None:
     if not table.keys():
         return None
     storage, logs = ([folder / name for name in table.texts(key, ())] for key in ("storage_path", "logs_path"))
-    return Hooks(tuple(storage), tuple(logs), table.texts("dump", ()))
+    return Hooks(tuple(storage), tuple(logs), table.texts("dump", ()), table.texts("tamper", ()))
 
 
 def _gap(table: Table, folder: Path) -> GapPlace | None:

@@ -34,6 +34,7 @@ from conformance.harness.records import Answer, Direction, Exchange, Request, Tr
 from conformance.harness.schema import Contract
 from conformance.harness.steps import Awaited, Tamper, Told
 from conformance.harness.story import LABEL
+from conformance.harness.tampering import Hand
 from conformance.harness.target import Transport, Unanswered
 from conformance.harness.tls import Wardrobe
 
@@ -73,6 +74,7 @@ class Stage:
     wardrobe: Wardrobe | None = None
     threads: int = 24
     deposits: Deposits | None = None
+    tamper: Hand | None = None
 
 
 class World:

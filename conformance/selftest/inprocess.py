@@ -25,6 +25,7 @@ from conformance.harness.schema import Contract
 from conformance.harness.signing import KeyRing
 from conformance.harness.target import Transport, Unanswered, query_string
 from conformance.harness.world import Stage
+from conformance.selftest.tampering import hand
 from conformance.suites.work import LINE
 from reference_node.app import create_app, node_of
 from reference_node.config import load_config
@@ -331,7 +332,7 @@ def lab(faults: Sequence[str] = ()) -> Lab:
         keyring=_KEYS,
     )
     current.receiver.address = "http://partner.test"
-    current = replace(current, threads=1, deposits=_deposits(node))  # one connection, so one thread
+    current = replace(current, threads=1, deposits=_deposits(node), tamper=hand(node))  # one connection, so one thread
     network.stage = current
     network.nodes = {URL: current.transport, PEER_URL: peer}
     return Lab(node, engine.Collector(current))

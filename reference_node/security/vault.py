@@ -86,12 +86,16 @@ class Keyring(Protocol):
 
 @dataclass(slots=True)
 class Vault:
-    """Seals, opens, and keeps the keys; `tampered` is told of everything that was found changed."""
+    """Seals, opens, and keeps the keys; `tampered` is told of everything that was found changed.
+
+    `overlook` is for deliberate defects: what it answers True of is not looked at.
+    """
 
     kek: bytes = field(repr=False)
     keyring: Keyring
     cipher: CipherName = CipherName.SM4_GCM
     tampered: Callable[[str], None] | None = None
+    overlook: Callable[[str], bool] | None = None
     _keys: dict[str, bytes] = field(default_factory=dict, repr=False)
     _records: dict[str, KeyRecord] = field(default_factory=dict, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
@@ -142,7 +146,9 @@ class Vault:
         """Return when the code is that of the text and its context, else raise StoreTampered."""
         if len(mac) != ID_BYTES + _MAC_BYTES:
             raise self.report(context, "has no authentication code of the vault's form")
-        if not hmac.compare_digest(self._hmac(mac[:ID_BYTES].hex(), plain, context), mac[ID_BYTES:]):
+        if hmac.compare_digest(self._hmac(mac[:ID_BYTES].hex(), plain, context), mac[ID_BYTES:]):
+            return
+        if self.overlook is None or not self.overlook(context.decode()):
             raise self.report(context, "does not fit its authentication code")
 
     def subkey(self, key_id: str, salt: bytes, context: bytes) -> tuple[CipherName, bytes]:

@@ -1,0 +1,61 @@
+"""A hand in the target's storage, lent by its operator: alters what is stored of one thing, and mends it (9.2-e-1).
+
+`[operator_hooks] tamper` names a command; it is called as `<command> alter|mend contract|dataset|project <id>` and
+changes, as somebody with access to the storage would, what a record says: a dataset becomes public, a contract that
+has ended is in force again, a project has another name. To mend is to put the record back as it was.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+from conformance.harness.errors import Undrivable
+from conformance.harness.profile import Hooks
+
+SECONDS = 60
+
+
+class Kind(StrEnum):
+    """What can be altered."""
+
+    CONTRACT = "contract"
+    DATASET = "dataset"
+    PROJECT = "project"
+
+
+class Act(StrEnum):
+    """What is done to it."""
+
+    ALTER = "alter"
+    MEND = "mend"
+
+
+Hand = Callable[[Act, Kind, str], None]
+
+
+def of(hooks: Hooks | None) -> Hand | None:
+    """Return the hand that a profile lends, None where it lends none."""
+    if hooks is None or not hooks.tamper:
+        return None
+    command = hooks.tamper
+
+    def reach(act: Act, kind: Kind, name: str) -> None:
+        try:
+            subprocess.run((*command, act, kind, name), capture_output=True, timeout=SECONDS, check=True)
+        except (OSError, subprocess.SubprocessError) as failure:
+            raise Undrivable(f"profile: operator_hooks.tamper failed: {type(failure).__name__}") from failure
+
+    return reach
+
+
+@contextmanager
+def altered(hand: Hand, kind: Kind, name: str) -> Iterator[None]:
+    """Alter a record, and mend it whatever happens."""
+    hand(Act.ALTER, kind, name)
+    try:
+        yield
+    finally:
+        hand(Act.MEND, kind, name)

@@ -82,6 +82,7 @@ class Wardrobe:
         if settings.ca is None or (settings.certificate is None and settings.issuer is None):
             hint = "Give ca, and certificate with key or issuer with issuer_key, in [tls]."
             raise UsageError("[tls] of the profile does not say whom to trust and what to show", hint=hint)
+        self._crl = None if settings.crl is None else _list_of(settings.crl)
         self._lock = threading.Lock()
         self._made: dict[tuple[str, ...], tuple[Path, Path]] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="hutong-tls-")
@@ -139,7 +140,10 @@ class Wardrobe:
             context.use_certificate_chain_file(str(certificate))
             context.use_privatekey_file(str(key))
         context.load_verify_locations(str(self.settings.ca))
-        _revocations(context, self.settings.crl)
+        store = context.get_cert_store()
+        if self._crl is not None and store is not None:
+            store.add_crl(self._crl)
+            store.set_flags(crypto.X509StoreFlags.CRL_CHECK)
         demanded = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
         context.set_verify(demanded if server else SSL.VERIFY_PEER)
         return context
@@ -195,12 +199,11 @@ def identities(certificate: x509.Certificate) -> list[Named]:
     return found
 
 
-def _revocations(context: SSL.Context, path: Path | None) -> None:
-    """Have certificates judged by a revocation list as well."""
-    store = context.get_cert_store()
-    if path is not None and store is not None:
-        store.add_crl(x509.load_pem_x509_crl(path.read_bytes()))
-        store.set_flags(crypto.X509StoreFlags.CRL_CHECK)
+def _list_of(path: Path) -> x509.CertificateRevocationList:
+    try:
+        return x509.load_pem_x509_crl(path.read_bytes())
+    except (OSError, ValueError) as wrong:
+        raise UsageError(f"[tls] crl: {path} holds no revocation list", hint="Give a PEM file.") from wrong
 
 
 class _Issuer:

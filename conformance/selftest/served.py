@@ -6,7 +6,6 @@ only the clock of the run in process is missing. A lab takes well under a second
 
 from __future__ import annotations
 
-import socket
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,15 +61,14 @@ def served_lab(faults: Sequence[str] = ()) -> ServedLab:
     folder = tempfile.TemporaryDirectory(prefix="hutong-lab-")
     root = Path(folder.name)
     ca = Pki.init(root, "p256")
-    port = _free_port()
-    own = ca.issue(Holder(NODE_ID, "node", (Address(_HOST, port),)))
+    own = ca.issue(Holder(NODE_ID, "node", (Address(_HOST, 0),)))
     revoked = ca.issue(Holder(_REVOKED, "node", (Address(_HOST, 0),)))
     ca.revoke(_REVOKED)
     anchors = {"ca": root / "ca.pem", "crl": root / "ca.crl"}
     config = load_config(
         None,
         node_id=NODE_ID,
-        port=port,
+        port=0,
         operator_token=TOKEN,
         tls="intl",
         tls_certificate=own.certificate,
@@ -93,9 +91,3 @@ def _profile(url: str, files: dict[str, Path]) -> Profile:
     return parse_profile(
         {"target": {"url": url, "node_id": NODE_ID}, "operator": {"token": TOKEN}, "tls": tls}, "on loopback"
     )
-
-
-def _free_port() -> int:
-    with socket.create_server((_HOST, 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port

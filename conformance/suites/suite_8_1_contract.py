@@ -134,11 +134,13 @@ def test_contract_terminated_by_target(world: World) -> None:
 @scenario()
 def test_contract_expired(world: World) -> None:
     """A contract and an application run out while the scenario looks on (8.1.1-c, 8.1.2-b, 8.1.3-b)."""
-    soon = world.now_ms() + int(contracts.BRIEF_SECONDS * 1000)
+    world.call("sign-of-life", world.partner("early"), "nodeQuery", {"node_id": world.profile.target.node_id})
+    period = world.brief(contracts.BRIEF_SECONDS)
+    soon = world.now_ms() + int(period * 1000)
     partner = world.signed_partner("partner", expired_time=soon)
     pending = contracts.applied(world, "pending", soon)
     world.call("sync", partner, "nodeSync", contracts.sync(partner))
-    world.elapse(contracts.BRIEF_SECONDS + 0.1)
+    world.elapse(period + 0.1)
     partner.open_contract = False
     world.call("sync-late", partner, "nodeSync", contracts.sync(partner), breaks="the contract has not expired")
     late = {**ref(pending), "status": "APPROVED"}

@@ -64,8 +64,9 @@ def test_own_contract_confirmed_late(world: World) -> None:
     """One partner accepts in time, another when the period is over (8.1.2-b)."""
     timely = contracts.taken(world, "timely")
     contracts.approve(world, timely, "timely:confirm")
-    late = contracts.taken(world, "late", world.now_ms() + int(contracts.BRIEF_SECONDS * 1000))
-    world.elapse(contracts.BRIEF_SECONDS + 0.1)
+    period = world.brief(contracts.BRIEF_SECONDS)
+    late = contracts.taken(world, "late", world.now_ms() + int(period * 1000))
+    world.elapse(period + 0.1)
     yes = contracts.decision(late, "APPROVED", world.facts["late:asked-until"] or world.now_ms())
     world.call("late:confirm", late, "contractConfirm", yes, breaks="the application has not expired")
     world.own("own", "ownContractQuery", ref(late))

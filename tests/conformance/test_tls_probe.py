@@ -16,6 +16,7 @@ from cryptography import x509
 from conformance.harness import tls_hello, tls_probe
 from conformance.harness.binding import load_binding
 from conformance.harness.clock import SystemClock
+from conformance.harness.errors import UsageError
 from conformance.harness.partner import Receiver
 from conformance.harness.profile import TlsMode, TlsSettings
 from conformance.harness.records import Request
@@ -162,3 +163,12 @@ def test_the_revoked_node_and_what_names_it_are_read(wardrobe: Wardrobe) -> None
     assert identities(x509.load_pem_x509_certificate(wardrobe.settings.ca.read_bytes())) == []
     described = tls_probe.describe(x509.load_pem_x509_certificate(wardrobe.files("node-a")[0].read_bytes()))
     assert dt.datetime.fromisoformat(described["not_after"]) > dt.datetime.now(dt.UTC)
+
+
+def test_a_revocation_list_that_is_none_is_told(wardrobe: Wardrobe) -> None:
+    """A wrong path and a file that holds something else are usage errors before anything is sent."""
+    settings = wardrobe.settings
+    assert settings.ca is not None
+    for wrong in (settings.ca, settings.ca.with_name("nothing.crl")):
+        with pytest.raises(UsageError, match="no revocation list"):
+            Wardrobe(TlsSettings(settings.mode, settings.ca, issuer=settings.issuer, crl=wrong))

@@ -116,6 +116,8 @@ def refusal_envelope(refusal: Refusal, accept: str | None) -> dict[str, Any]:
     """Return the error envelope of a refusal."""
     words = language(accept)
     data: dict[str, Any] = {"error": refusal.name, "hint": getattr(refusal.code.hint, words)}
+    if refusal.name == "PARTNER_UNREACHABLE" and refusal.extra.get("reason"):
+        data["hint"] += f"（{refusal.extra['reason']}）" if words == "zh" else f" ({refusal.extra['reason']})"
     if refusal.pointer is not None:
         data["pointer"] = refusal.pointer
     return {"code": refusal.code.code, "msg": getattr(refusal.code.msg, words), "data": data | refusal.extra}

@@ -55,7 +55,8 @@ def cause_of(told: object) -> Cause | None:
 def reason_of(refusal: Refusal) -> str:
     """Return in one line why a partner did not do what it was asked."""
     told = refusal.extra.get("partner", {})
-    words = [refusal.name, str(told.get("error") or ""), str(told.get("pointer") or "")]
+    words = [refusal.name, str(refusal.extra.get("reason") or "")]
+    words += [str(told.get("error") or ""), str(told.get("pointer") or "")]
     return " ".join(word for word in words if word)[:512]
 
 

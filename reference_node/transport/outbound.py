@@ -6,6 +6,7 @@ read up to a bound, and every failure to get a whole answer in time is `Unreacha
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -23,10 +24,12 @@ from reference_node.transport.tls import TlsHttpAdapter
 ANSWER_LIMIT = 4 * 1024 * 1024
 _CHUNK = 64 * 1024
 _SESSIONS = 64
+_WORDS = 300
+TLS_FAILED = "TLS: "
 
 
 class Unreachable(Exception):
-    """No whole answer came back in time."""
+    """No whole answer came back in time; the message says why, in words fit for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class HttpOutbound:
                 named = {name.lower(): value for name, value in answer.headers.items()}
                 return OutboundAnswer(answer.status_code, named, content)
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as failure:
-            raise Unreachable(type(failure).__name__) from failure
+            raise Unreachable(why(failure)) from failure
 
     def stream(self, url: str, headers: Mapping[str, str], chunks: Iterable[bytes], timeout: float) -> OutboundAnswer:
         """Post the chunks as one body, without ever holding it whole."""
@@ -97,7 +100,7 @@ class HttpOutbound:
                 named = {name.lower(): value for name, value in answer.headers.items()}
                 return OutboundAnswer(answer.status_code, named, content)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as failure:
-            raise Unreachable(type(failure).__name__) from failure
+            raise Unreachable(why(failure)) from failure
 
     def _session(self, headers: Mapping[str, str]) -> requests.Session:
         sessions: dict[str | None, requests.Session] = self._local.__dict__.setdefault("sessions", {})
@@ -116,6 +119,22 @@ class HttpOutbound:
                 session.adapters.clear()  # and what is not https:// cannot be sent
             session.mount("https://", TlsHttpAdapter(self._tls, target, self._handshake_seconds))
         return session
+
+
+def why(failure: BaseException) -> str:
+    """Return why a call failed: what the secure channel has to say, else the kind of failure alone."""
+    seen: list[BaseException] = []
+    todo: list[object] = [failure]
+    while todo:
+        found = todo.pop()
+        if not isinstance(found, BaseException) or found in seen:
+            continue
+        if isinstance(found, ssl.SSLError):
+            words = " ".join(str(found.args[-1] if found.args else found).split())
+            return f"{TLS_FAILED}{words[:_WORDS]}"
+        seen.append(found)
+        todo += [found.__cause__, found.__context__, getattr(found, "reason", None), *found.args]
+    return type(failure).__name__
 
 
 def _read(answer: requests.Response, deadline: float) -> bytes:

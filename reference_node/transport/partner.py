@@ -4,7 +4,7 @@ Guarantees: every signed call carries a fresh nonce, this node's time and a sign
 (9.2-a); an answer reaches the caller only when it is the success envelope with data of the operation's schema, anything
 else is a Refusal that says which of three things happened:
 
-    PARTNER_UNREACHABLE       nothing came back; the partner may or may not have acted
+    PARTNER_UNREACHABLE       nothing came back; the partner may or may not have acted; extra["reason"] says why
     PARTNER_REFUSED           an error envelope came back; extra["partner"] has its code, error, msg and status
     PARTNER_ANSWER_INVALID    something else came back
 """
@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import jsonschema_rs
+import structlog
 
 import specs
 from reference_node.clock import Clock
@@ -29,7 +30,9 @@ from reference_node.errors import Refusal
 from reference_node.faults import Faults
 from reference_node.identity import Identity
 from reference_node.security import signing
-from reference_node.transport.outbound import Outbound, OutboundAnswer, Unreachable
+from reference_node.transport.outbound import TLS_FAILED, Outbound, OutboundAnswer, Unreachable
+
+log = structlog.get_logger("reference_node")
 
 _OLD = 24 * 3600 * 1000
 
@@ -80,12 +83,19 @@ class Partner:
         for left in range(attempts - 1, -1, -1):
             try:
                 answer = self._send(specs.operations()[operation], peer, query, body, token_set, trace_id)
-            except Unreachable:
+            except Unreachable as failure:
+                self._note(operation, peer, str(failure))
                 if left == 0:
-                    raise Refusal("PARTNER_UNREACHABLE") from None
+                    raise Refusal("PARTNER_UNREACHABLE", reason=str(failure)) from None
             else:
                 return _data(operation, answer)
         raise AssertionError("attempts is at least 1")
+
+    def _note(self, operation: str, peer: Peer, reason: str) -> None:
+        """Log why a partner was not reached; a channel that could not be secured is for somebody to mend."""
+        tell = log.warning if reason.startswith(TLS_FAILED) else log.info
+        at = {"partner": peer.node_id, "address": peer.address, "operation": operation}
+        tell("partner not reached", node_id=self._node_id, reason=reason, **at)
 
     def reaches(self, url: str) -> bool:
         """Tell whether a service of this node's own answers, whatever it says short of an error."""

@@ -173,6 +173,26 @@ def test_a_caller_makes_sure_of_whom_it_calls(here: Realm, tmp_path: Path) -> No
         call(b.address)
 
 
+def test_an_operator_is_told_why_the_channel_failed(
+    here: Realm, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A partner of another CA: the reason is in the hint and in the log of the caller, and no key is."""
+    a = here.serve("node-a")
+    other = Realm(here.mode, tmp_path, Pki.init(tmp_path / "other", {"gm": "sm2", "intl": "p256"}[here.mode]))
+    d = here.serve(
+        "node-d", other.files("node-d"), tls_ca=other.ca.folder / "ca.pem", tls_crl=other.ca.folder / "ca.crl"
+    )
+    with caplog.at_level("WARNING", "reference_node"):
+        refused = own(a, "POST", "contract/apply", {"address": d.address, "node_id": "node-d"}).json["data"]
+    assert refused["error"] == "PARTNER_UNREACHABLE"
+    assert refused["reason"].startswith("TLS: ")
+    assert "certificate" in refused["reason"]
+    assert refused["reason"] in refused["hint"]
+    told = [row.getMessage() for row in caplog.records if "partner not reached" in row.getMessage()]
+    assert any(refused["reason"] in json.loads(line)["reason"] and d.address in line for line in told)
+    assert "PRIVATE" not in "".join(told)
+
+
 def test_weak_protocols_and_suites_are_refused(here: Realm) -> None:
     """No handshake under TLS 1.2, with CBC, without forward secrecy, or with the suites of the other mode."""
     a = here.serve("node-a")

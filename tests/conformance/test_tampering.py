@@ -1,0 +1,60 @@
+"""The hook that alters what a target stores: what it is called with, and the reference node's own command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from conformance.harness.errors import Undrivable
+from conformance.harness.profile import Hooks, parse_profile
+from conformance.harness.tampering import Act, Kind, altered, of
+from reference_node.store.base import DATABASE
+from tests.reference_node.jobbing import workers
+
+OWN = (sys.executable, "-m", "conformance.selftest.tampering")
+
+
+def test_the_command_is_told_what_to_do_with_what_and_mends_it_in_any_case(tmp_path: Path) -> None:
+    """Alter comes before and mend after, also where something goes wrong in between."""
+    lines = tmp_path / "lines"
+    script = f"import sys; open({str(lines)!r}, 'a').write(' '.join(sys.argv[1:]) + '\\n')"
+    hand = of(Hooks(tamper=(sys.executable, "-c", script)))
+    assert hand is not None
+    with pytest.raises(KeyError), altered(hand, Kind.DATASET, "ds-1"):
+        raise KeyError
+    assert lines.read_text().splitlines() == ["alter dataset ds-1", "mend dataset ds-1"]
+
+
+def test_a_command_that_fails_leaves_nothing_to_be_judged() -> None:
+    """The scenario ends as one that could not be driven; without a command there is no hand at all."""
+    for words in ((sys.executable, "-c", "raise SystemExit(3)"), ("/no/such/command",)):
+        hand = of(Hooks(tamper=words))
+        assert hand is not None
+        with pytest.raises(Undrivable, match="tamper failed"):
+            hand(Act.ALTER, Kind.CONTRACT, "c-1")
+    assert of(None) is None
+    assert of(Hooks()) is None
+
+
+def test_the_profile_names_the_command() -> None:
+    """It is a list of words under the operator's hooks."""
+    data = {"target": {"name": "x", "url": "http://x.test", "node_id": "x"}, "operator_hooks": {"tamper": ["a", "b"]}}
+    hooks = parse_profile(data, "here").hooks
+    assert hooks is not None
+    assert hooks.tamper == ("a", "b")
+
+
+def test_the_reference_node_notices_what_its_own_command_alters(tmp_path: Path) -> None:
+    """A dataset altered in the file of a node that runs is refused as tampered, and is as it was when mended."""
+    with workers("node-a", data={"node-a": tmp_path / "a"}) as (a,):
+        fields = {"dataset_id": "ds-1", "name": "one", "visibility": "PROTECTED"}
+        assert a.own("ownDatasetCreate", **fields, source={"type": "FILE", "location": "t.csv"}).code == 0
+        hand = of(Hooks(tamper=(*OWN, str(tmp_path / "a" / DATABASE))))
+        assert hand is not None
+        with altered(hand, Kind.DATASET, "ds-1"):
+            assert a.own("ownDatasetQuery", dataset_id="ds-1").error == "STORE_TAMPERED"
+        assert a.own("ownDatasetQuery", dataset_id="ds-1").data["visibility"] == "PROTECTED"
+        with pytest.raises(Undrivable):
+            hand(Act.ALTER, Kind.DATASET, "ds-none")

@@ -25,6 +25,7 @@ LINGER_SECONDS = 1
 SETTINGS = f"[job]\nsession_linger_seconds = {LINGER_SECONDS}\n"
 GRPC = "\n[channel]\ngrpc_port = 0\n"
 REVOKED = "hutong-node-revoked"
+BEYOND = "hutong-node-beyond"
 SUITES = {"gm": "sm2", "intl": "p256"}
 START_SECONDS = 20.0
 
@@ -81,6 +82,12 @@ def _pki(*words: str) -> None:
         raise HarnessError(f"hutong pki {words[0]} failed", hint=done.stderr[-2000:])
 
 
+def _gap_settings(folder: Path, address: str) -> str:
+    """Return what a configuration says of the gap; the node goes on serving the others over sockets."""
+    lines = ["", "[node]", f"address = {json.dumps(address)}", "", "[gap]"]
+    return "\n".join([*lines, f"folder = {json.dumps(str(folder))}", f"partners = [{json.dumps(BEYOND)}]", ""])
+
+
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
@@ -88,15 +95,26 @@ def _free_port() -> int:
 
 
 @contextmanager
-def serve(data: Path, node_id: str, *, faults: Sequence[str] = (), secured: Secured | None = None) -> Iterator[Served]:
-    """Run one reference node on a free port until the block ends."""
-    port = 0 if secured is None else _free_port()  # a certificate names the port
+def serve(
+    data: Path,
+    node_id: str,
+    *,
+    faults: Sequence[str] = (),
+    secured: Secured | None = None,
+    gap: Path | None = None,
+) -> Iterator[Served]:
+    """Run one reference node on a free port until the block ends; `gap` is its folder for a partner behind a gap."""
+    port = 0 if secured is None and gap is None else _free_port()  # a certificate names the port, and so does [node]
     command = [sys.executable, "-m", "conformance.cli", "node", "--port", str(port), "--data", str(data)]
     command += ["--id", node_id]
     settings = data.with_suffix(".toml")
     grpc = "" if secured is not None and secured.mode == "gm" else GRPC  # gRPC has no national suites
     settings.write_text(
-        SETTINGS + grpc + ("" if secured is None else secured.settings(node_id, port)), encoding="utf-8"
+        SETTINGS
+        + grpc
+        + ("" if secured is None else secured.settings(node_id, port))
+        + ("" if gap is None else _gap_settings(gap, f"{'http' if secured is None else 'https'}://127.0.0.1:{port}")),
+        encoding="utf-8",
     )
     command += ["--config", str(settings), "--lockout-seconds", str(LOCKOUT_SECONDS)]
     for fault in faults:
@@ -128,9 +146,11 @@ def two_nodes(faults: Sequence[str] = (), tls: str = "off") -> Iterator[dict[str
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hutong-demo-")))
         secured = None if tls == "off" else Secured.found(tls, root / "ca")
-        target = stack.enter_context(serve(root / "target", "hutong-node-1", faults=faults, secured=secured))
+        target = stack.enter_context(
+            serve(root / "target", "hutong-node-1", faults=faults, secured=secured, gap=root / "gap")
+        )
         peer = stack.enter_context(serve(root / "peer", "hutong-node-2", secured=secured))
-        profile = profile_of(target, peer)
+        profile = profile_of(target, peer) | {"gap": {"folder": str(root / "gap" / BEYOND), "partner": BEYOND}}
         yield profile if secured is None else {**profile, "tls": secured.profile()}
 
 

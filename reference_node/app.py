@@ -79,7 +79,7 @@ def create_app(
     outbound = outbound or HttpOutbound(tls, config.tls_handshake_seconds, faults=faults)
     # services of this node's own need not speak TLS
     probe = outbound if tls is None else HttpOutbound(tls, config.tls_handshake_seconds, plain=True)
-    links = _links(node_id, config, identity, clock)
+    links = _links(node_id, config, identity, clock, faults)
     outbound = outbound if links is None else GapOutbound(outbound, links)
     partner = Partner(node_id, config, clock=clock, outbound=outbound, identity=identity, faults=faults, probe=probe)
     app = flask.Flask(__name__, static_folder=None)
@@ -158,14 +158,14 @@ def _vault(config: Config, store: Store) -> Vault:
     return Vault(kek, TableKeyring(store), CipherName(config.cipher))
 
 
-def _links(node_id: str, config: Config, identity: Identity, clock: Clock) -> Links | None:
+def _links(node_id: str, config: Config, identity: Identity, clock: Clock, faults: Faults) -> Links | None:
     """Return the links across the isolation gap, where the configuration has any."""
     if not config.gap_partners:
         return None
     if config.gap is None:
         raise ConfigError("[gap] partners need a folder", hint="give [gap] folder")
-    key = identity.key(SUITE)
-    return Links(node_id, config.gap, config.gap_partners, key, clock, timeout=config.gap_timeout_seconds)
+    key, timeout = identity.key(SUITE), config.gap_timeout_seconds
+    return Links(node_id, config.gap, config.gap_partners, key, clock, timeout=timeout, faults=faults)
 
 
 def _backup(config: Config, vault: Vault) -> Backup | None:

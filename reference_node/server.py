@@ -110,7 +110,8 @@ class NodeServer:
         for server in self._servers:
             self._run(server.serve, "serve")
         if self.node.gap is not None:
-            inlet = Inlet(self._app, self.node.node_id, self.node.gap, poll=self._config.gap_poll_seconds)
+            poll, faults = self._config.gap_poll_seconds, self.node.faults
+            inlet = Inlet(self._app, self.node.node_id, self.node.gap, poll=poll, faults=faults)
             self._run(lambda: inlet.run(self._stopping), "gap")
         if self._config.background:
             self._run(self._pump, "pump")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 
-from conformance.harness.records import SHOWN_COUNTS, Direction, Exchange, Finding
+from conformance.harness.records import SILENCE_WILL_DO, Direction, Exchange, Finding
 from conformance.harness.registry import EVERY, check
 from conformance.harness.schema import Contract
 from conformance.harness.story import Story
@@ -38,9 +38,9 @@ def _to_partner(story: Story) -> Iterator[Exchange]:
 
 @check("", EVERY, "TARGET_DID_NOT_ANSWER")
 def every_request_is_answered(story: Story) -> Iterator[Finding]:
-    """No request, however wrong, leaves the target silent."""
+    """No request, however wrong, leaves the target silent, unless what carries it may be refused itself."""
     for row in _to_target(story):
-        if row.failure and row.negative != SHOWN_COUNTS:
+        if row.failure and row.negative not in SILENCE_WILL_DO:
             yield _found("TARGET_DID_NOT_ANSWER", row, "an answer", row.failure)
 
 

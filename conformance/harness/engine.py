@@ -23,6 +23,7 @@ from conformance.harness.binding import Binding
 from conformance.harness.clock import Clock, SystemClock
 from conformance.harness.errors import Blame, NotOffered, Prerequisite, ScenarioStop, Undrivable
 from conformance.harness.events import EventWriter, write_results
+from conformance.harness.gap import FarSide
 from conformance.harness.levels import LevelSet
 from conformance.harness.partner import STRAY, Receiver
 from conformance.harness.profile import Profile
@@ -177,6 +178,7 @@ def stage(
         wardrobe=wardrobe,
         deposits=deposits.of(profile.hooks),
         tamper=tampering.of(profile.hooks),
+        gap=FarSide(profile.gap, profile.target.node_id, time, receiver.handle) if profile.gap else None,
     )
 
 

@@ -14,8 +14,10 @@ from enum import StrEnum
 from typing import Any, Self
 
 JsonObject = dict[str, Any]
-# the rule that a request of ours breaks where the connection itself may be refused, so that no answer is one too
+# the rules that a request of ours breaks where the connection or the file itself may be refused: silence answers too
 SHOWN_COUNTS = "the certificate that is shown counts"
+FILE_COUNTS = "the file is the partner's, for the target, whole and as it was signed"
+SILENCE_WILL_DO = frozenset({SHOWN_COUNTS, FILE_COUNTS})
 
 
 class Direction(StrEnum):

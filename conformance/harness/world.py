@@ -28,6 +28,7 @@ from conformance.harness.binding import Binding
 from conformance.harness.clock import Clock, eventually
 from conformance.harness.deposits import Deposits
 from conformance.harness.errors import Blame, NotOffered, Prerequisite, Undrivable
+from conformance.harness.gap import FarSide
 from conformance.harness.partner import Behaviour, Partner, Receiver
 from conformance.harness.profile import Profile, Role
 from conformance.harness.records import Answer, Direction, Exchange, Request, Transcript
@@ -75,6 +76,7 @@ class Stage:
     threads: int = 24
     deposits: Deposits | None = None
     tamper: Hand | None = None
+    gap: FarSide | None = None
 
 
 class World:

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from flask import Flask
@@ -18,7 +22,8 @@ from flask import Flask
 from conformance.harness import channel, engine, ptp
 from conformance.harness.binding import load_binding
 from conformance.harness.deposits import Deposits, Place
-from conformance.harness.profile import Profile, parse_profile
+from conformance.harness.gap import FarSide
+from conformance.harness.profile import GapPlace, Profile, parse_profile
 from conformance.harness.records import Answer, Request, Transcript
 from conformance.harness.registry import Scenario
 from conformance.harness.schema import Contract
@@ -29,6 +34,7 @@ from conformance.selftest.tampering import hand
 from conformance.suites.work import LINE
 from reference_node.app import create_app, node_of
 from reference_node.config import load_config
+from reference_node.gap.inlet import Inlet
 from reference_node.identity import Identity
 from reference_node.interfaces import channel_grpc
 from reference_node.node import Node
@@ -56,11 +62,14 @@ NODE_ID = "node-under-test"
 URL = "http://target.test"
 PEER_ID = "node-peer"
 PEER_URL = "http://peer.test"
+BEYOND = "node-beyond-the-gap"
 TOKEN = "operator-token-of-the-lab"  # noqa: S105  lives as long as the process
 AUDITOR = "auditor-token-of-the-lab"
 LOCKOUT_SECONDS = 2
 LINGER_SECONDS = 1
 START_MS = 1_800_000_000_000
+Given = ParamSpec("Given")
+Done = TypeVar("Done")
 
 
 class SteppedClock:
@@ -71,6 +80,7 @@ class SteppedClock:
     def __init__(self) -> None:
         self._now = START_MS
         self.node: Node | None = None
+        self.gap: Callable[[], object] | None = None
 
     def now_ms(self) -> int:
         """Return the time; each look at it takes a millisecond, so that what follows is later."""
@@ -82,6 +92,18 @@ class SteppedClock:
         self._now += int(seconds * 1000)
         if self.node is not None:
             self.node.pump()
+        if self.gap is not None:
+            self.gap()
+
+
+class AtOnce(Executor):
+    """Does what is submitted, in the thread that submits it."""
+
+    def submit(self, work: Callable[Given, Done], /, *given: Given.args, **named: Given.kwargs) -> Future[Done]:
+        """Do the work and return its result as one that is there already."""
+        done: Future[Done] = Future()
+        done.set_result(work(*given, **named))
+        return done
 
 
 class InProcessTransport:
@@ -258,12 +280,33 @@ def _deposits(node: Node) -> Deposits:
     return Deposits({Place.STORAGE: storage, Place.LOGS: logs})
 
 
+def _joined(app: Flask, far: FarSide | None) -> Callable[[], object]:
+    """Join a node's end of the gap to the harness's; return what has the node look whether anything lies there.
+
+    A request of the node's is answered while it waits.
+    """
+    node = node_of(app)
+    if node.gap is None or far is None:
+        raise RuntimeError("the lab has no gap")
+    box = far.folder / "in"
+    inlet = Inlet(app, NODE_ID, node.gap, poll=0, faults=node.faults, workers=AtOnce())
+
+    def carry(heard: threading.Event, _seconds: float) -> bool:
+        far.collect()
+        inlet.round()
+        return heard.is_set()
+
+    node.gap.wait = carry
+    return lambda: any(box.iterdir()) and inlet.round()
+
+
 @dataclass(frozen=True, slots=True)
 class Lab:
     """A node with some defects and a stage around it."""
 
     node: Node
     collector: engine.Collector
+    folder: tempfile.TemporaryDirectory[str]
 
     def run(self, scenarios: Sequence[Scenario]) -> dict[str, Transcript]:
         """Act out scenarios one after the other."""
@@ -273,8 +316,9 @@ class Lab:
         return self.collector.transcripts
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Let go of the database and of the folder of the gap."""
         self.node.close()
+        self.folder.cleanup()
 
 
 def demo_profile() -> Profile:
@@ -306,7 +350,9 @@ def lab(faults: Sequence[str] = ()) -> Lab:
     clock = SteppedClock()
     network = Network()
     peer = SecondNode(clock, network)
-    profile = demo_profile()
+    folder = tempfile.TemporaryDirectory(prefix="hutong-gap-")
+    gap = Path(folder.name)
+    profile = replace(demo_profile(), gap=GapPlace(gap / BEYOND, BEYOND))
     config = load_config(
         None,
         node_id=NODE_ID,
@@ -315,6 +361,8 @@ def lab(faults: Sequence[str] = ()) -> Lab:
         session_linger_seconds=LINGER_SECONDS,
         auditor_token=AUDITOR,
         background=False,
+        gap=gap,
+        gap_partners=[BEYOND],
         faults=tuple(faults),
     )
     identity = Identity(operator_token=TOKEN)
@@ -334,5 +382,6 @@ def lab(faults: Sequence[str] = ()) -> Lab:
     current.receiver.address = "http://partner.test"
     current = replace(current, threads=1, deposits=_deposits(node), tamper=hand(node))  # one connection, so one thread
     network.stage = current
+    clock.gap = _joined(app, current.gap)
     network.nodes = {URL: current.transport, PEER_URL: peer}
-    return Lab(node, engine.Collector(current))
+    return Lab(node, engine.Collector(current), folder)

@@ -12,7 +12,7 @@ import re
 import secrets
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ import structlog
 from werkzeug.wrappers import Response
 
 from reference_node.errors import ConfigError
+from reference_node.faults import Faults
 from reference_node.gap.files import IN, NAME, PIECE, GapFile, GapFileBad, waiting
 from reference_node.gap.link import Link, Links
 from reference_node.gap.operations import between_nodes
@@ -38,14 +39,24 @@ log = structlog.get_logger("reference_node")
 class Inlet:
     """Serves a node's links until told to stop."""
 
-    def __init__(self, app: flask.Flask, node_id: str, links: Links, *, poll: float) -> None:
+    def __init__(
+        self,
+        app: flask.Flask,
+        node_id: str,
+        links: Links,
+        *,
+        poll: float,
+        faults: Faults | None = None,
+        workers: Executor | None = None,
+    ) -> None:
         self._app = app
         self._node_id = node_id
         self._links = links
         self._poll = poll
+        self._faults = Faults() if faults is None else faults
         self._said: dict[str, str] = {}
         self._room = threading.Semaphore(_WORKERS)
-        self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix=f"{node_id}-gap")
+        self._workers = workers or ThreadPoolExecutor(_WORKERS, thread_name_prefix=f"{node_id}-gap")
 
     def run(self, stopping: threading.Event) -> None:
         """Take in what comes until `stopping`."""
@@ -60,7 +71,7 @@ class Inlet:
         moved = False
         for link in self._links:
             try:
-                for name in waiting(link.folder / IN):
+                for name in self._names(link.folder / IN):
                     moved = self._take(link, link.folder / IN / name) or moved
             except (OSError, ConfigError) as failure:
                 if self._said.get(link.partner) != str(failure):  # once, not in every round
@@ -69,6 +80,11 @@ class Inlet:
             else:
                 self._said.pop(link.partner, None)
         return moved
+
+    def _names(self, folder: Path) -> list[str]:
+        if self._faults.on("gap-draft-taken"):
+            return sorted(path.name for path in folder.iterdir())
+        return waiting(folder)
 
     def _take(self, link: Link, path: Path) -> bool:
         found = NAME.fullmatch(path.name)
@@ -83,7 +99,8 @@ class Inlet:
             with self._opened(link, path) as file:
                 body = b"".join(file.pieces()) if self._links.waits(link.partner, file.head.answers or "") else b""
                 answer = OutboundAnswer(file.head.status or 0, file.head.headers, body)
-                self._links.heard(link.partner, file.head.answers or "", answer)
+                if not self._faults.on("gap-answer-unheard"):
+                    self._links.heard(link.partner, file.head.answers or "", answer)
         except GapFileBad as bad:
             log.warning("file from the gap refused", partner=link.partner, file=path.name, reason=str(bad))
         path.unlink(missing_ok=True)
@@ -97,22 +114,28 @@ class Inlet:
         except GapFileBad as bad:
             self._room.release()
             log.warning("file from the gap refused", partner=link.partner, file=path.name, reason=str(bad))
+            if self._faults.on("gap-stuck-at-garbage"):
+                raise OSError("the file stays where it is") from bad
             path.unlink(missing_ok=True)
             return True
-        path.unlink(missing_ok=True)  # taken: what is open can still be read
+        if not self._faults.on("gap-request-kept"):
+            path.unlink(missing_ok=True)  # taken: what is open can still be read
         self._workers.submit(self._serve, link, file)
         return True
 
     def _opened(self, link: Link, path: Path) -> GapFile:
         """Open a file that is the partner's and for this node."""
         key = link.partner_key()
-        if key is None:
+        if key is None and not self._faults.on("gap-believes-without-key"):
             raise GapFileBad("the partner's key is not known here")
         file = GapFile.open(path)
         try:
-            file.check_signature(key)
-            if (file.head.sender, file.head.receiver) != (link.partner, self._node_id):
-                raise GapFileBad("the file is of another sender or for another node")
+            if key is not None and not self._faults.on("gap-signature-unchecked"):
+                file.check_signature(key)
+            if file.head.sender != link.partner and not self._faults.on("gap-sender-unchecked"):
+                raise GapFileBad("the file is of another sender")
+            if file.head.receiver != self._node_id and not self._faults.on("gap-receiver-unchecked"):
+                raise GapFileBad("the file is for another node")
             if file.head.kind == "answer" and file.head.size > ANSWER_LIMIT:
                 raise GapFileBad("the answer is longer than an answer may be")
         except GapFileBad:
@@ -123,8 +146,9 @@ class Inlet:
     def _serve(self, link: Link, file: GapFile) -> None:
         try:
             with file:
-                for _ in file.pieces():  # the body is believed from here on
-                    pass
+                if not self._faults.on("gap-body-unchecked"):
+                    for _ in file.pieces():  # the body is believed from here on
+                        pass
                 self._answer(link, file, self._asked(link, file))
         except GapFileBad as bad:
             log.warning("file from the gap refused", partner=link.partner, file=file.head.name, reason=str(bad))
@@ -138,12 +162,18 @@ class Inlet:
         method, path = head.method or "", head.path or ""
         if (method, path) not in between_nodes():
             raise GapFileBad("no operation that nodes ask each other")
-        if head.headers.get(signing.SOURCE, link.partner) != link.partner:
+        foreign = head.headers.get(signing.SOURCE, link.partner) != link.partner
+        if foreign and not self._faults.on("gap-source-unchecked"):
             raise GapFileBad("the request names another source than the file's sender")
-        return Response.from_app(self._app, _environ(link, file, method, path))
+        environ = _environ(link, file, method, path)
+        if self._faults.on("gap-body-lost"):
+            environ["CONTENT_LENGTH"] = "0"
+        return Response.from_app(self._app, environ)
 
     def _answer(self, link: Link, file: GapFile, answer: Response) -> None:
         kept = {name: answer.headers[name] for name in _ANSWER_HEADERS if name in answer.headers}
+        if self._faults.on("gap-head-overfull"):
+            kept["server"] = link.partner
         draft = link.draft()
         try:
             content = answer.get_data()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from reference_node.clock import Clock
 from reference_node.errors import ConfigError
+from reference_node.faults import Faults
 from reference_node.gap.files import IN, OUT, SUITE, Draft, Head
 from reference_node.security.errors import SecurityFailure
 from reference_node.security.keys import PrivateKey, PublicKey
@@ -42,8 +43,9 @@ class _Waiter:
 class Link:
     """The folder that this node shares with the relay to one partner."""
 
-    def __init__(self, node_id: str, partner: str, folder: Path, key: PrivateKey, clock: Clock) -> None:
+    def __init__(self, node_id: str, partner: str, folder: Path, key: PrivateKey, clock: Clock, faults: Faults) -> None:
         self.partner = partner
+        self._faults = faults
         self.folder = folder
         self._node_id = node_id
         self._key = key
@@ -81,6 +83,9 @@ class Link:
         """Let a file go: a request (method, path, query), or an answer (the id of the request, status)."""
         method, path, query = request or (None, None, None)
         answers, status = answer or (None, None)
+        key = PrivateKey.generate(SUITE) if self._faults.on("gap-file-signed-by-another") else self._key
+        receiver = self._node_id if self._faults.on("gap-receiver-wrong") else self.partner
+        digested = self._faults.on("gap-digest-wrong")
         with self._lock:
             number = self._number()
             return draft.publish(
@@ -89,9 +94,9 @@ class Link:
                     sequence=number,
                     id=identity,
                     sender=self._node_id,
-                    receiver=self.partner,
+                    receiver=receiver,
                     size=size,
-                    digest=digest,
+                    digest=digest[::-1] if digested else digest,
                     time=self._clock.now_ms(),
                     headers=headers,
                     method=method,
@@ -100,7 +105,7 @@ class Link:
                     answers=answers,
                     status=status,
                 ),
-                self._key,
+                key,
             )
 
     def _kept(self) -> int:
@@ -112,6 +117,8 @@ class Link:
 
     def _number(self) -> int:
         """Draw the next number; they are reserved in blocks, so that none is used twice whenever the node dies."""
+        if self._faults.on("gap-sequence-repeated"):
+            return self._sequence
         if self._sequence >= self._reserved:
             self._reserved = self._sequence + _BLOCK
             fresh = self.folder / f".{_NEXT}"
@@ -125,13 +132,23 @@ class Links:
     """All links of a node, and the requests that wait for their answers."""
 
     def __init__(
-        self, node_id: str, folder: Path, partners: Iterable[str], key: PrivateKey, clock: Clock, *, timeout: float
+        self,
+        node_id: str,
+        folder: Path,
+        partners: Iterable[str],
+        key: PrivateKey,
+        clock: Clock,
+        *,
+        timeout: float,
+        faults: Faults | None = None,
     ) -> None:
         self.timeout = timeout
+        switches = Faults() if faults is None else faults
+        self.wait: Callable[[threading.Event, float], bool] = threading.Event.wait  # another where there are no threads
         self._waiting: dict[str, tuple[str, _Waiter]] = {}
         self._lock = threading.Lock()
         self._closed = False
-        self._links = {name: Link(node_id, name, folder / name, key, clock) for name in partners}
+        self._links = {name: Link(node_id, name, folder / name, key, clock, switches) for name in partners}
 
     def __iter__(self) -> Iterator[Link]:
         return iter(self._links.values())
@@ -161,7 +178,7 @@ class Links:
                 draft.write(piece)
             path = link.publish(draft, kept, identity=identity, request=request)
             if not self._closed:
-                waiter.heard.wait(max(wait, self.timeout))
+                self.wait(waiter.heard, max(wait, self.timeout))
         except OSError as failure:
             raise Unreachable(f"the spool cannot be written: {failure.strerror}") from failure
         finally:

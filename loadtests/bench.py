@@ -39,13 +39,15 @@ CLIENTS = 4
 Prepared = tuple[str, dict[str, str]]
 
 
-def _pin(process: int, core: int) -> None:
+def pin(process: int, core: int) -> None:
+    """Keep a process on one core, where there is more than one."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) > 1:
         os.sched_setaffinity(process, {cores[core % len(cores)]})
 
 
-def _cpu_seconds(process: int) -> float:
+def cpu_seconds(process: int) -> float:
+    """Return the processor time that a process has used."""
     fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -88,16 +90,17 @@ def _blast(address: str, prepared: Sequence[Prepared]) -> int:
 def _measure(address: str, process: int, prepared: Sequence[Prepared]) -> tuple[float, float]:
     """Return requests per second of wall time and per second of the server's CPU time."""
     shares = [prepared[start::CLIENTS] for start in range(CLIENTS)]
-    cpu, wall = _cpu_seconds(process), time.perf_counter()
+    cpu, wall = cpu_seconds(process), time.perf_counter()
     with ThreadPoolExecutor(CLIENTS) as pool:
         accepted = sum(pool.map(lambda share: _blast(address, share), shares))
-    wall, cpu = time.perf_counter() - wall, _cpu_seconds(process) - cpu
+    wall, cpu = time.perf_counter() - wall, cpu_seconds(process) - cpu
     if accepted != len(prepared):
         raise SystemExit(f"{len(prepared) - accepted} of {len(prepared)} requests were refused: nothing was measured")
     return len(prepared) / wall, len(prepared) / max(cpu, 0.01)
 
 
-def _signed(world: World, key: signing.Key, source: str, contract_id: str, count: int) -> list[Prepared]:
+def signed_queries(world: World, key: signing.Key, source: str, contract_id: str, count: int) -> list[Prepared]:
+    """Return contract queries, each signed by itself."""
     path, query = "/v1/interconn/node/contract/query", (("contract_id", contract_id),)
     rows = []
     for _ in range(count):
@@ -136,11 +139,11 @@ def throughput() -> list[tuple[float, float, float, float]]:
         stage.receiver.start(profile.partner.host, profile.partner.port)
         world = World(stage, "bench")
         partner = world.signed_partner("bench")
-        _pin(served.process.pid, 0)
-        _pin(plain_process, 0)
-        _pin(0, 1)
+        pin(served.process.pid, 0)
+        pin(plain_process, 0)
+        pin(0, 1)
         for _ in range(ROUNDS):
-            prepared = _signed(world, partner.key, partner.node_id, partner.contract_id, REQUESTS)
+            prepared = signed_queries(world, partner.key, partner.node_id, partner.contract_id, REQUESTS)
             node = _measure(served.address, served.process.pid, prepared)
             peer = _measure(plain, plain_process, [("/health", {})] * REQUESTS)
             rows.append((*node, *peer))

@@ -94,7 +94,11 @@ class Partner:
     def _note(self, operation: str, peer: Peer, reason: str) -> None:
         """Log why a partner was not reached; a channel that could not be secured is for somebody to mend."""
         tell = log.warning if reason.startswith(TLS_FAILED) else log.info
-        at = {"partner": peer.node_id, "address": peer.address, "operation": operation}
+        at = {
+            "partner": peer.node_id,
+            "address": urlsplit(peer.address).netloc.rpartition("@")[2],
+            "operation": operation,
+        }
         tell("partner not reached", node_id=self._node_id, reason=reason, **at)
 
     def reaches(self, url: str) -> bool:

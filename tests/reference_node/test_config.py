@@ -34,6 +34,8 @@ def test_a_file_is_read_and_given_settings_win(tmp_path: Path) -> None:
         ("[server]\nport = 70000", "[server] port = 70000 is not a number from 0 to 65535"),
         ('[server]\nport = "1"', "port = '1' is not a number"),
         ("[server]\nport = true", "port = True is not a number"),
+        ('[channel]\ngrpc_address = "node:1"', "grpc_address = 'node:1' is not an address grpc://host:port"),
+        ("[security]\napplication_days = 0", "application_days = 0 is not a number from 1 to 365"),
         ('[security]\nproof_of_possession = "requird"', "one of required, optional; did you mean required?"),
         ('[security]\nauth_types = ["MD5_RSA"]', "a list of SM3_SM2, SHA256_ECDSA, SHA256_RSA"),
         ("[security]\nauth_types = []", "a list of SM3_SM2"),

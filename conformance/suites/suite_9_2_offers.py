@@ -41,7 +41,7 @@ def test_offer_told(world: World) -> None:
     body = {**other.application(contracts.until(world)), "auth_types": offered}
     other.contract_id = str(world.call("other:apply", other, "contractApply", body).at("/contract_id"))
     other.claims.add(other.contract_id)
-    contracts.decided(world, other, "confirm")
+    contracts.required(contracts.decided(world, other, "confirm"))
 
 
 @scenario()

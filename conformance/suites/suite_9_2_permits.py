@@ -178,13 +178,15 @@ def test_permit_withdrawn(world: World) -> None:
     use(world, "use-hidden", partner, gone, breaks="it is not shown any more")
 
 
-def _on_data(world: World, partner: Partner, slug: str, **limits: Any) -> tuple[str, str]:
-    """Have a partner's job run a task on a dataset that it was granted; return job and task."""
+def _on_data(world: World, partner: Partner, slug: str, *, ends: bool = False) -> tuple[str, str]:
+    """Have a partner's job run a task on a dataset that it was granted, for a short period where it `ends`."""
     dataset_id = own_dataset(world, f"set-{slug}")
     plan = work.dag(work.registered(world), first=("store",))
     plan["components"][0]["input"] = [drafts.port("table")]
     project_id, _ = drafts.joined_project(world, partner, f"prj-{slug}")
     flow_id = work.approved_flow(world, partner, project_id, f"flow-{slug}", plan)
+    period = world.fact("period", world.brief(PERIOD_SECONDS))
+    limits = {"time_limit": world.now_ms() + int(period * 1000)} if ends else {}
     granted(world, partner, slug, dataset_id, **limits)
     params = {"first": {"input": {"table": dataset_id}}}
     offer = work.offer(world, partner, flow_id, plan, f"job-{slug}", task_params=params)
@@ -221,9 +223,7 @@ def test_flow_withdrawn_at_work(world: World) -> None:
 def test_permit_expired_at_work(world: World) -> None:
     """The period of a permit ends while a partner's task works on the dataset (9.2-b-2)."""
     partner = work.played(world)
-    period = world.brief(PERIOD_SECONDS)
-    until = world.now_ms() + int(period * 1000)
-    job_id, task_id = _on_data(world, partner, "brief", time_limit=until)
-    world.elapse(period + 0.5)
+    job_id, task_id = _on_data(world, partner, "brief", ends=True)
+    world.elapse(world.facts["period"] + 0.5)
     work.tells(world, "told", partner, task_id, "FAILED")
     work.task_is(world, "ended", job_id, task_id, "FAILED")

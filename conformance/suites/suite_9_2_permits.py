@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from conformance.harness.errors import NotOffered
 from conformance.harness.partner import Partner
 from conformance.harness.profile import Protocol

@@ -56,7 +56,9 @@ def test_gap_contract(world: World) -> None:
     body = partner.application(contracts.until(world))
     partner.contract_id = str(world.call("apply", partner, "contractApply", body, transport=across).at("/contract_id"))
     partner.claims.add(partner.contract_id)
-    world.call("read", partner, "contractQuery", ref(partner), transport=across)
+    read = world.call("read", partner, "contractQuery", ref(partner), transport=across)
+    again = read.exchange.request
+    world.send("replayed", "contractQuery", again, partner.node_id, "the nonce of the request is new", across)
     world.call("cancel", partner, "contractCancel", ref(partner), transport=across)
     world.call("read-again", partner, "contractQuery", ref(partner), transport=across)
     _reached(world, far)

@@ -26,7 +26,7 @@ from reference_node.gap.files import IN, NAME, PIECE, GapFile, GapFileBad, waiti
 from reference_node.gap.link import Link, Links
 from reference_node.gap.operations import between_nodes
 from reference_node.security import signing
-from reference_node.security.entrance import REMOTE_OF_GAP
+from reference_node.security.guards import REMOTE_OF_GAP
 from reference_node.transport.outbound import ANSWER_LIMIT, OutboundAnswer
 
 REFUSAL: Final = re.compile(r"(?P<id>[0-9a-f]{32})\.refused")

@@ -13,9 +13,8 @@ from typing import Final
 from reference_node.errors import Refusal
 from reference_node.node import Node
 from reference_node.security import signing
-from reference_node.security.guards import OF_COMPONENTS, Incoming
+from reference_node.security.guards import OF_COMPONENTS, REMOTE_OF_GAP, Incoming
 
-REMOTE_OF_GAP: Final = "spool:"  # in the place of an address; no socket gives one like this
 _OWN_SIDE: Final = "/v1/platform/"
 _DATA_PLANE: Final = tuple(f"/v1/interconn/chan/{name}" for name in ("push", "pop", "peek", "release"))
 

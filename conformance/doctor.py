@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from conformance.harness import engine
 from conformance.harness.binding import load_binding
 from conformance.harness.errors import HarnessError
-from conformance.harness.profile import Profile
+from conformance.harness.profile_model import Profile
 from conformance.harness.steps import Told
 from conformance.harness.world import World
 

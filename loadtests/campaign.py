@@ -22,7 +22,7 @@ from typing import Any
 
 from conformance.harness.binding import Binding
 from conformance.harness.errors import UsageError
-from conformance.harness.profile import Profile
+from conformance.harness.profile_model import Profile
 from conformance.harness.strict import Table, read_toml
 from specs import Text, operations
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from conformance.harness.binding import Binding
 from conformance.harness.errors import UsageError
-from conformance.harness.profile import Profile
+from conformance.harness.profile_model import Profile
 from conformance.harness.records import Exchange, Finding, Transcript
 from conformance.harness.registry import Check
 from conformance.harness.story import NoTwin, Story, Untold

@@ -34,7 +34,8 @@ from conformance import demo
 from conformance.harness import registry
 from conformance.harness.binding import load_binding
 from conformance.harness.errors import HarnessError, UsageError
-from conformance.harness.profile import Profile, parse_profile
+from conformance.harness.profile import parse_profile
+from conformance.harness.profile_model import Profile
 from conformance.harness.strict import meant, read_toml
 from conformance.harness.verdict import ExitCode
 from loadtests import measure, page

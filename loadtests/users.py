@@ -26,7 +26,8 @@ from conformance.harness import engine
 from conformance.harness.binding import load_binding
 from conformance.harness.errors import Blame, HarnessError, Prerequisite, ScenarioStop
 from conformance.harness.partner import Partner
-from conformance.harness.profile import Profile, parse_profile
+from conformance.harness.profile import parse_profile
+from conformance.harness.profile_model import Profile
 from conformance.harness.steps import Told
 from conformance.harness.target import HttpTransport
 from conformance.harness.world import Stage, World

@@ -17,7 +17,8 @@ from conformance.harness.binding import load_binding
 from conformance.harness.errors import HarnessError, UsageError
 from conformance.harness.events import EventWriter, Run, read_events
 from conformance.harness.partner import STRAY
-from conformance.harness.profile import Profile, parse_profile
+from conformance.harness.profile import parse_profile
+from conformance.harness.profile_model import Profile
 from conformance.harness.records import Transcript, Verdict
 from conformance.harness.verdict import ExitCode
 from conformance.harness.world import Stage

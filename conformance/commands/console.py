@@ -14,7 +14,8 @@ from rich.markup import escape
 
 import specs
 from conformance.harness.errors import HarnessError, UsageError
-from conformance.harness.profile import Profile, load_profile
+from conformance.harness.profile import load_profile
+from conformance.harness.profile_model import Profile
 from conformance.harness.verdict import ExitCode
 
 out = Console(soft_wrap=True)

@@ -22,7 +22,7 @@ from urllib.parse import quote
 from cryptography.hazmat.primitives.hashes import SM3, Hash
 
 if TYPE_CHECKING:
-    from conformance.harness.profile import Profile
+    from conformance.harness.profile_model import Profile
 
 SHOWN = "SECRET_SHOWN"
 LEAST = 8  # shorter texts are found by chance

@@ -16,7 +16,7 @@ from typing import Any
 
 from conformance.harness import canary
 from conformance.harness.errors import Undrivable
-from conformance.harness.profile import Hooks
+from conformance.harness.profile_model import Hooks
 
 DUMP_SECONDS = 60
 

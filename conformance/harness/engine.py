@@ -26,7 +26,7 @@ from conformance.harness.events import EventWriter, write_results
 from conformance.harness.gap import FarSide
 from conformance.harness.levels import LevelSet
 from conformance.harness.partner import STRAY, Receiver
-from conformance.harness.profile import Profile
+from conformance.harness.profile_model import Profile
 from conformance.harness.records import CheckResult, Exchange, Stop, StopKind, Transcript, Verdict
 from conformance.harness.registry import Check, Scenario
 from conformance.harness.schema import Contract

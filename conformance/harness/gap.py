@@ -26,7 +26,7 @@ import specs
 from conformance.harness import signing
 from conformance.harness.clock import Clock, eventually
 from conformance.harness.errors import Undrivable
-from conformance.harness.profile import GapPlace
+from conformance.harness.profile_model import GapPlace
 from conformance.harness.records import Answer, Request
 from conformance.harness.sm2 import sm3
 from conformance.harness.target import Unanswered, query_string

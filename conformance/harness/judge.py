@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from conformance.harness import expect, verdict
 from conformance.harness.binding import Binding
-from conformance.harness.profile import Profile
+from conformance.harness.profile_model import Profile
 from conformance.harness.records import CheckResult, Finding, StopKind, Transcript, Verdict
 from conformance.harness.registry import EVERY, Check
 from conformance.harness.story import NoTwin, Story, Untold

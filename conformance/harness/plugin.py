@@ -16,7 +16,8 @@ import specs
 from conformance.harness import engine, judge
 from conformance.harness.binding import load_binding
 from conformance.harness.errors import NotOffered, Prerequisite, Undrivable
-from conformance.harness.profile import Profile, load_profile
+from conformance.harness.profile import load_profile
+from conformance.harness.profile_model import Profile
 from conformance.harness.records import CheckResult, Transcript, Verdict
 from conformance.harness.registry import EVERY
 from conformance.harness.world import Stage, World

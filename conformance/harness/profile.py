@@ -25,7 +25,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -34,10 +33,26 @@ from urllib.parse import urlsplit
 
 from conformance.harness.errors import UsageError
 from conformance.harness.keys import AuthType
+from conformance.harness.profile_model import (
+    NODE_ID,
+    Capabilities,
+    Declaration,
+    GapPlace,
+    Hooks,
+    PartnerPlace,
+    Peer,
+    Profile,
+    Protocol,
+    Role,
+    Secret,
+    Target,
+    Timings,
+    TlsMode,
+    TlsSettings,
+)
 from conformance.harness.strict import Table, read_toml, unknown
 from specs import load_requirements
 
-NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _SECTIONS = (
     "target",
     "tls",
@@ -53,202 +68,6 @@ _SECTIONS = (
 )
 _TLS_FILES = ("ca", "crl", "certificate", "key", "issuer", "issuer_key", "revoked", "revoked_key")
 _TOKEN_KEYS = ("token", "token_env", "token_file")
-
-
-class Protocol(StrEnum):
-    """The protocols that a target may offer, named as the interface documents are: chapter 8 and the data plane."""
-
-    NODE = "node"
-    PROJECT = "project"
-    FLOW = "flow"
-    COMPONENT = "component"
-    DATASET = "dataset"
-    MODEL = "model"
-    JOB = "job"
-    TASK = "task"
-    CHANNEL = "channel"
-    EVIDENCE = "evidence"
-
-
-class Role(StrEnum):
-    """The directions in which a target can be tested."""
-
-    RESPONDER = "responder"
-    INITIATOR = "initiator"
-
-
-class Secret:
-    """A text that shows only where `reveal` is called."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """Return the text itself."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return "***"
-
-    def __reduce__(self) -> str | tuple[Any, ...]:
-        raise TypeError("a secret is not written anywhere")
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The node under test: where it serves, who it is, which binding it speaks.
-
-    `grpc` is where its data plane is reached over gRPC, "" where it is not.
-    """
-
-    name: str
-    url: str
-    node_id: str
-    binding: str = "reference"
-    grpc: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What the target offers; what is left out is judged not applicable."""
-
-    protocols: tuple[str, ...] = tuple(Protocol)
-    roles: tuple[str, ...] = tuple(Role)
-    auth_types: tuple[str, ...] = tuple(AuthType)
-
-
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """The target's limits and how long the harness waits, in seconds.
-
-    `session_linger_seconds` is how long the session of a job that has ended still takes messages.
-    """
-
-    clock_skew_seconds: int = 300
-    lockout_threshold: int = 5
-    lockout_seconds: int = 300
-    callback_seconds: float = 10.0
-    answer_seconds: float = 10.0
-    session_linger_seconds: int = 60
-
-
-@dataclass(frozen=True, slots=True)
-class PartnerPlace:
-    """Where the nodes that the harness plays listen; `address` is what they advertise, "" the place itself."""
-
-    host: str = "127.0.0.1"
-    port: int = 0
-    address: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """Another node of the vendor's that the target can be tested against, with its own operator's token."""
-
-    url: str
-    node_id: str
-    operator: Secret | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    """What the vendor states about a requirement that no test can show, with the document that says more."""
-
-    requirement: str
-    statement: str
-    document: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """What the operator lets the suite do with what the target writes down: read files, folders, a dump; alter it."""
-
-    storage_path: tuple[Path, ...] = ()
-    logs_path: tuple[Path, ...] = ()
-    dump: tuple[str, ...] = ()
-    tamper: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class GapPlace:
-    """The folder of the target's link to a partner behind an isolation gap, and who this partner is.
-
-    The harness plays the partner, and puts a key of its own there as the partner's.
-    """
-
-    folder: Path
-    partner: str
-
-
-class TlsMode(StrEnum):
-    """How the channel between nodes is secured."""
-
-    INTL = "intl"
-    GM = "gm"
-
-
-@dataclass(frozen=True, slots=True)
-class TlsSettings:
-    """Whom the harness trusts over TLS, and what the nodes that it plays show.
-
-    One certificate and key for all of them, or an issuer that the target trusts, by which each gets one of its own.
-    `crl` is the list by which the target's own certificate is judged; `revoked` is a certificate, with its key, that
-    the target's list names.
-    """
-
-    mode: TlsMode
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-    issuer: Path | None = None
-    issuer_key: Path | None = None
-    crl: Path | None = None
-    revoked: Path | None = None
-    revoked_key: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """All that a target declares. `operator` and `auditor` are the tokens of the own-side operations, None = none."""
-
-    source: str
-    target: Target
-    operator: Secret | None = None
-    auditor: Secret | None = None
-    capabilities: Capabilities = field(default_factory=Capabilities)
-    timings: Timings = field(default_factory=Timings)
-    partner: PartnerPlace = field(default_factory=PartnerPlace)
-    peer: Peer | None = None
-    tls: TlsSettings | None = None
-    hooks: Hooks | None = None
-    gap: GapPlace | None = None
-    declarations: Mapping[str, Declaration] = field(default_factory=lambda: MappingProxyType({}))
-
-    def public(self) -> dict[str, Any]:
-        """Return the profile for reports and evidence: JSON-able, without secrets; `parse_profile` reads it back."""
-        place = f"{self.partner.host}:{self.partner.port}"
-        shown: dict[str, Any] = {
-            "target": _fields(self.target) | {"binding": Path(self.target.binding).name},
-            "capabilities": _fields(self.capabilities),
-            "timings": _fields(self.timings),
-            "partner": {"listen": place, "address": self.partner.address},
-            "declarations": {
-                name: {"statement": row.statement, "document": row.document} for name, row in self.declarations.items()
-            },
-        }
-        if self.tls is not None:
-            shown["tls"] = {"mode": self.tls.mode.value}
-        if self.peer is not None:
-            shown["peer"] = {"url": self.peer.url, "node_id": self.peer.node_id}
-        return shown
 
 
 def load_profile(path: Path) -> Profile:
@@ -406,10 +225,3 @@ def _declarations(table: Table) -> Mapping[str, Declaration]:
         row = table.table(name, ("statement", "document"))
         rows[name] = Declaration(name, row.text("statement"), row.text("document", ""))
     return MappingProxyType(rows)
-
-
-def _fields(record: Any) -> dict[str, Any]:
-    values = {name: getattr(record, name) for name in record.__dataclass_fields__}
-    return {
-        name: [str(item) for item in value] if isinstance(value, tuple) else value for name, value in values.items()
-    }

@@ -13,7 +13,7 @@ from typing import Any
 
 from conformance.harness import channel, readings
 from conformance.harness.binding import Binding, Reading
-from conformance.harness.profile import Profile
+from conformance.harness.profile_model import Profile
 from conformance.harness.records import Direction, Exchange, Transcript
 
 LABEL = "step:"

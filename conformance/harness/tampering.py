@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 
 from conformance.harness.errors import Undrivable
-from conformance.harness.profile import Hooks
+from conformance.harness.profile_model import Hooks
 
 SECONDS = 60
 

@@ -13,7 +13,7 @@ import requests
 import urllib3
 
 from conformance.harness.errors import HarnessError
-from conformance.harness.profile import NODE_ID
+from conformance.harness.profile_model import NODE_ID
 from conformance.harness.records import Answer, Request
 from conformance.harness.tls import Guise, NodeAdapter, Wardrobe
 

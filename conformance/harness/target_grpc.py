@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import grpc
 
 from conformance.harness import channel, ptp
-from conformance.harness.profile import NODE_ID
+from conformance.harness.profile_model import NODE_ID
 from conformance.harness.records import Answer, Request
 from conformance.harness.target import MAX_ANSWER, NOBODY, Unanswered
 from conformance.harness.tls import Wardrobe

@@ -44,7 +44,7 @@ from urllib3.util import wait_for_read, wait_for_write
 
 from conformance.harness import sm2
 from conformance.harness.errors import UsageError
-from conformance.harness.profile import TlsMode, TlsSettings
+from conformance.harness.profile_model import TlsMode, TlsSettings
 
 GATEWAY = "gateway"  # the role of a certificate that serves all the nodes that are played
 _DAYS = dt.timedelta(days=2)

@@ -30,7 +30,7 @@ from conformance.harness.deposits import Deposits
 from conformance.harness.errors import Blame, NotOffered, Prerequisite, Undrivable
 from conformance.harness.gap import FarSide
 from conformance.harness.partner import Behaviour, Partner, Receiver
-from conformance.harness.profile import Profile, Role
+from conformance.harness.profile_model import Profile, Role
 from conformance.harness.records import Answer, Direction, Exchange, Request, Transcript
 from conformance.harness.schema import Contract
 from conformance.harness.steps import Awaited, Tamper, Told

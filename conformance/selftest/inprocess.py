@@ -23,7 +23,8 @@ from conformance.harness import channel, engine, ptp
 from conformance.harness.binding import load_binding
 from conformance.harness.deposits import Deposits, Place
 from conformance.harness.gap import FarSide
-from conformance.harness.profile import GapPlace, Profile, parse_profile
+from conformance.harness.profile import parse_profile
+from conformance.harness.profile_model import GapPlace, Profile
 from conformance.harness.records import Answer, Request, Transcript
 from conformance.harness.registry import Scenario
 from conformance.harness.schema import Contract

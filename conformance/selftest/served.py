@@ -14,7 +14,8 @@ from typing import Final
 
 from conformance.harness import engine
 from conformance.harness.binding import load_binding
-from conformance.harness.profile import Profile, parse_profile
+from conformance.harness.profile import parse_profile
+from conformance.harness.profile_model import Profile
 from conformance.harness.records import Transcript
 from conformance.harness.registry import Scenario
 from conformance.selftest.inprocess import NODE_ID, TOKEN

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from conformance.harness.errors import Prerequisite
 from conformance.harness.partner import Partner
-from conformance.harness.profile import Protocol
+from conformance.harness.profile_model import Protocol
 from conformance.harness.steps import Awaited, Told
 from conformance.harness.world import World
 

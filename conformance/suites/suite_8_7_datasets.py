@@ -6,7 +6,7 @@ from typing import Any
 
 from conformance.harness.errors import Prerequisite
 from conformance.harness.partner import refusing, saying
-from conformance.harness.profile import Protocol
+from conformance.harness.profile_model import Protocol
 from conformance.harness.registry import scenario
 from conformance.harness.world import World
 from conformance.suites.material import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from conformance.harness.partner import saying
-from conformance.harness.profile import Protocol
+from conformance.harness.profile_model import Protocol
 from conformance.harness.registry import scenario
 from conformance.harness.world import World
 from conformance.suites.material import (

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from conformance.harness import tls_probe
 from conformance.harness.errors import NotOffered, Prerequisite
-from conformance.harness.profile import TlsMode
+from conformance.harness.profile_model import TlsMode
 from conformance.harness.records import SHOWN_COUNTS
 from conformance.harness.registry import scenario
 from conformance.harness.target import HttpTransport, query_string

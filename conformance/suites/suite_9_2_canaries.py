@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from conformance.harness.errors import Undrivable
-from conformance.harness.profile import Protocol
+from conformance.harness.profile_model import Protocol
 from conformance.harness.registry import scenario
 from conformance.harness.world import World
 from conformance.suites import drafts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conformance.harness.errors import NotOffered
 from conformance.harness.partner import Partner
-from conformance.harness.profile import Protocol
+from conformance.harness.profile_model import Protocol
 from conformance.harness.registry import scenario
 from conformance.harness.world import World
 from conformance.suites import drafts, work

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from conformance.harness import canary, deposits
 from conformance.harness.deposits import Place
 from conformance.harness.errors import Undrivable
-from conformance.harness.profile import Hooks, parse_profile
+from conformance.harness.profile import parse_profile
+from conformance.harness.profile_model import Hooks
 
 TEXT = "canary/8f2d 秘密"
 RAW = TEXT.encode()

@@ -14,7 +14,8 @@ from conformance.harness.clock import SystemClock
 from conformance.harness.errors import Undrivable, UsageError
 from conformance.harness.gap import Bent, Crossing, FarSide, Fault
 from conformance.harness.judge import Bench, judge
-from conformance.harness.profile import GapPlace, parse_profile
+from conformance.harness.profile import parse_profile
+from conformance.harness.profile_model import GapPlace
 from conformance.harness.records import Answer, Request, Verdict
 from conformance.harness.registry import CHECKS, SCENARIOS
 from conformance.harness.target import Unanswered

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance.harness.errors import UsageError
-from conformance.harness.profile import Profile, Protocol, Role, Secret, load_profile, parse_profile
+from conformance.harness.profile import load_profile, parse_profile
+from conformance.harness.profile_model import Profile, Protocol, Role, Secret
 from conformance.harness.signing import AuthType
 
 SENTINEL = "sentinel-5d1c-secret"

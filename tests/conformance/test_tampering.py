@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from conformance.harness.errors import Undrivable
-from conformance.harness.profile import Hooks, parse_profile
+from conformance.harness.profile import parse_profile
+from conformance.harness.profile_model import Hooks
 from conformance.harness.tampering import Act, Kind, altered, of
 from reference_node.store.base import DATABASE
 from tests.reference_node.jobbing import workers

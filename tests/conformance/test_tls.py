@@ -18,7 +18,8 @@ from conformance.harness.binding import load_binding
 from conformance.harness.clock import SystemClock
 from conformance.harness.errors import UsageError
 from conformance.harness.partner import Receiver
-from conformance.harness.profile import TlsMode, TlsSettings, parse_profile
+from conformance.harness.profile import parse_profile
+from conformance.harness.profile_model import TlsMode, TlsSettings
 from conformance.harness.records import Request
 from conformance.harness.target import HttpTransport, Unanswered
 from conformance.harness.tls import Wardrobe

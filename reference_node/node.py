@@ -114,6 +114,7 @@ class Node:
         self.runner.close()
         self.sessions.close_all()
         self.leadership.close()
+        self.evidence.keeper.detach()
         self.store.close()
         self.journal.close()
 

@@ -253,17 +253,20 @@ class SecondNode:
     def __init__(self, clock: SteppedClock, network: Network) -> None:
         self._clock = clock
         self._network = network
-        self._transport: Transport | None = None
+        self._app: Flask | None = None
 
     def send(self, request: Request, timeout: float) -> Answer:
         """Send one request to the peer."""
-        if self._transport is None:
+        if self._app is None:
             config = load_config(None, node_id=PEER_ID, address=PEER_URL, background=False)
             identity = Identity(operator_token=TOKEN)
-            self._transport = InProcessTransport(
-                create_app(config, clock=self._clock, outbound=self._network, identity=identity)
-            )
-        return self._transport.send(request, timeout)
+            self._app = create_app(config, clock=self._clock, outbound=self._network, identity=identity)
+        return InProcessTransport(self._app).send(request, timeout)
+
+    def close(self) -> None:
+        """Close the peer, if it was ever called."""
+        if self._app is not None:
+            node_of(self._app).close()
 
 
 def _deposits(node: Node) -> Deposits:
@@ -306,6 +309,7 @@ class Lab:
     """A node with some defects and a stage around it."""
 
     node: Node
+    peer: SecondNode
     collector: engine.Collector
     folder: tempfile.TemporaryDirectory[str]
 
@@ -317,8 +321,9 @@ class Lab:
         return self.collector.transcripts
 
     def close(self) -> None:
-        """Let go of the database and of the folder of the gap."""
+        """Let go of the databases and of the folder of the gap."""
         self.node.close()
+        self.peer.close()
         self.folder.cleanup()
 
 
@@ -385,4 +390,4 @@ def lab(faults: Sequence[str] = ()) -> Lab:
     network.stage = current
     clock.gap = _joined(app, current.gap)
     network.nodes = {URL: current.transport, PEER_URL: peer}
-    return Lab(node, engine.Collector(current), folder)
+    return Lab(node, peer, engine.Collector(current), folder)

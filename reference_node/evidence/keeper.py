@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -90,11 +90,21 @@ class Keeper:
 
     def attach(self) -> None:
         """Follow what the writing sessions of the store do."""
-        writer = self.store.writer
-        event.listen(writer, "after_flush", lambda session, _context: acts.observe(session))
-        event.listen(writer, "before_commit", self._write)
-        event.listen(writer, "after_commit", self._committed)
-        event.listen(writer, "after_soft_rollback", self._forgotten)
+        for name, listener in self._listeners():
+            event.listen(self.store.writer, name, listener)
+
+    def detach(self) -> None:
+        """Follow them no longer: what listens would be kept as long as the process lives."""
+        for name, listener in self._listeners():
+            event.remove(self.store.writer, name, listener)
+
+    def _listeners(self) -> tuple[tuple[str, Callable[..., None]], ...]:
+        return (
+            ("after_flush", self._flushed),
+            ("before_commit", self._write),
+            ("after_commit", self._committed),
+            ("after_soft_rollback", self._forgotten),
+        )
 
     @property
     def content(self) -> acts.Content:
@@ -153,6 +163,9 @@ class Keeper:
         return Record(
             self.node_id, row.seq, row.at, row.act, row.segment, row.subject, row.part_of, row.commitment, row.previous
         )
+
+    def _flushed(self, session: Session, _context: object) -> None:
+        acts.observe(session)
 
     def _write(self, session: Session) -> None:
         """Write what the transaction has done, before it is committed."""

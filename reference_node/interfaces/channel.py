@@ -8,6 +8,7 @@ form of the request, as protobuf message or as the node's common envelope.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
@@ -290,7 +291,8 @@ def _signed_body(node: Node, request: Request) -> tuple[Session, bytes]:
         return calls.partner_session(node, incoming), body
     except Refusal:
         if node.faults.on("refused-message-kept"):
-            _keep(node, headers, body)
+            with contextlib.suppress(Refusal):  # the answer remains what it was
+                _keep(node, headers, body)
         raise
 
 

@@ -158,7 +158,7 @@ def test_an_intersection_and_a_sum_run_across_the_gap_and_no_socket_joins_the_no
     records = gap.records()
     assert not [row for row in records if row["act"] == "REFUSED"]
     carried = {(m["task"], m["tag"]) for row in records for m in row.get("messages", ())}
-    psi = {("psi_0", tag) for tag in ("Handshake", "Handshake_response", "enc", "dual.enc")}
+    psi = {("psi_0", tag) for tag in ("Handshake", "Handshake_response", "Handshake_confirm", "enc", "dual.enc")}
     assert carried == psi | {("sum_0", f"sharing.{tag}") for tag in ("agreement", "share", "opening")}
 
 

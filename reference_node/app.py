@@ -136,7 +136,11 @@ def _opened(config: Config) -> tuple[Store, Vault]:
         vault.digest(b"", b"")  # draws what is missing while no transaction is open
         vault.current()
     except SecurityFailure as refused:
+        store.close()
         raise ConfigError(str(refused), hint=refused.hint) from refused
+    except ConfigError:
+        store.close()
+        raise
     store.seal_with(vault)
     return store, vault
 

@@ -93,7 +93,7 @@ def id_is_compared_by_its_characters(story: Story) -> Iterator[Finding]:
 
 
 def _bounded(story: Story, name: str, code: str) -> Iterator[Finding]:
-    """The body was refused and nothing of it was kept."""
+    """The body was refused, and the same content in a sound body is taken."""
     yield from expect.refused(story, name, code, *_NO_BODY, twin="right")
 
 
@@ -126,14 +126,6 @@ def body_that_does_not_say_json_is_refused(story: Story) -> Iterator[Finding]:
 def body_in_another_charset_is_refused(story: Story) -> Iterator[Finding]:
     """A body in UTF-16 is refused, though it says so."""
     yield from _bounded(story, "utf-16", "FOREIGN_CHARSET_ACCEPTED")
-
-
-@check("9.2-e-5", "hostile_bodies", "HOSTILE_BODY_KEPT")
-def refused_body_leaves_nothing_behind(story: Story) -> Iterator[Finding]:
-    """After all the bodies that were refused the partner is known as before."""
-    names = ("deep", "big", "bomb", "form", "plain", "none", "utf-16")
-    if not any(story.step(name).reading.accepted for name in names):
-        yield from expect.unchanged(story, "before", "after", "HOSTILE_BODY_KEPT", "/name")
 
 
 @check("9.2-e-5", "hostile_bodies", "HUGE_NUMBER_ACCEPTED")

@@ -74,7 +74,6 @@ def test_hostile_ids(world: World) -> None:
 def test_hostile_bodies(world: World) -> None:
     """Bodies of ten thousand levels, of four megabytes, packed, with numbers beyond all bounds (9.2-e-5)."""
     partner = world.signed_partner()
-    world.own("before", "ownNodeQuery", {"node_id": partner.node_id})
     forged = json.dumps(contracts.sync(partner, name=world.fact("name", world.id("forged")))).encode()
     deep = b', "more": ' + b"[" * LEVELS + b"]" * LEVELS + b"}"
     bodies = {"deep": forged[:-1] + deep, "big": forged[:-1] + b" " * BIG + b"}"}
@@ -84,7 +83,6 @@ def test_hostile_bodies(world: World) -> None:
     bomb = Tamper(after={"content-encoding": "gzip"})
     world.call("bomb", partner, "nodeSync", raw=packed, breaks="the body keeps within bounds", tamper=bomb)
     _foreign(world, partner, forged)
-    world.own("after", "ownNodeQuery", {"node_id": partner.node_id})
     world.call("right", partner, "nodeSync", contracts.sync(partner))
     exact = world.partner("exact")
     for name, number in (("infinite", b"1e999"), ("long", b"9" * 400)):

@@ -36,7 +36,8 @@ def popped(story: Story, name: str, number: int) -> tuple[list[Any], Step]:
 
 
 def outbound(story: Story) -> Iterator[tuple[Step, dict[str, Any]]]:
-    """Yield every message that the target sent, as often as it was sent."""
+    """Yield every message that the target sent, as often as it was sent, once its component could push any."""
+    story.step("first")
     for step in story.calls(Direction.TO_PARTNER):
         if step.exchange.operation in channel.BETWEEN_NODES:
             for message in step.sent.get("messages", ()):

@@ -17,9 +17,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from cryptography import x509
 from cryptography.hazmat.bindings.openssl.binding import Binding
 from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 from reference_node.config import Config
 from reference_node.errors import ConfigError
@@ -175,7 +176,7 @@ class SecureChannel:
             context.use_certificate_chain_file(str(certificate))
             if server and self._faults.on("self-signed-certificate-shown"):
                 made = certificates.root(PrivateKey.load(key), "nobody", 1, dt.datetime.now(dt.UTC))
-                context.use_certificate(crypto.load_certificate(crypto.FILETYPE_ASN1, made.data))
+                context.use_certificate(x509.load_der_x509_certificate(made.data))
             context.use_privatekey_file(str(key))
         except SSL.Error as refused:
             raise ConfigError(f"[tls] {certificate} or {key} is not taken: {refused}") from refused

@@ -111,6 +111,8 @@ def test_spu_runs_a_psi_and_secure_products_between_two_nodes(two: tuple[Served,
                 within=240,
             )
             assert (found["items"], found["intersection"]) == (len(GRID if node is a else PLANT), len(BOTH))
+        for node in two:  # what a component reports is there before its task has ended
+            eventually(lambda node=node: task_of(node, job_id, "psi_0")["task_status"] == "SUCCESS")
 
 
 def task_of(node: Served, job_id: str, name: str) -> dict[str, Any]:

@@ -38,6 +38,14 @@ LABEL: Final = "CERTIFICATE"
 _BACKDATED: Final = dt.timedelta(minutes=5)  # clocks differ
 _CLEAR_TO: Final = 2050  # from here on years have four digits (RFC 5280, 4.1.2.5)
 _NAME_LIMIT: Final = 64
+# what the libraries raise for bytes that are no certificate, or one that nobody should have issued
+_UNREADABLE: Final = (
+    crypto.Error,
+    ValueError,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 _PEM_BLOCK: Final = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
 _URI: Final = re.compile(
     r"ppc://(?P<node>[A-Za-z0-9][A-Za-z0-9._:-]{0,127})@(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1,5})"
@@ -127,7 +135,7 @@ def read_der(data: bytes) -> Certificate:
         key = crypto.load_certificate(crypto.FILETYPE_ASN1, data).get_pubkey()
         spki = crypto.dump_publickey(crypto.FILETYPE_ASN1, key)
         names = _alternative_names(parsed)
-    except (crypto.Error, ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as wrong:
+    except _UNREADABLE as wrong:
         raise CredentialMalformed("the certificate cannot be read") from wrong
     return Certificate(data, parsed, _public(spki), _holder(names))
 

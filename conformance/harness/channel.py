@@ -42,6 +42,7 @@ COMPONENT_HEADERS = (PROVIDER, TRACE, TOKEN, SESSION, TARGET)
 BETWEEN_NODES = frozenset({"chanInvoke", "chanTransport"})
 GRPC = "application/grpc"
 _JSON, _PROTOBUF, _BYTES = "application/json", "application/x-protobuf", "application/octet-stream"
+Carried = tuple[str, str, bytes]  # topic, number as it is spelled, payload
 _REQUESTS = {
     "chanInvoke": "Inbound",
     "chanTransport": "Inbound",
@@ -145,14 +146,15 @@ def sent(operation: str, request: Request) -> dict[str, Any]:
     names = {"session_id": SESSION, "token": TOKEN, "source": SOURCE, "target": TARGET, "version": VERSION}
     fields: dict[str, Any] = {name: headers.get(header, "") for name, header in names.items()}
     try:
-        messages = _messages(operation, request)
+        messages = [_message(*row) for row in payloads(operation, request)]
     except ptp.NoMessage:
         return fields
     only = messages[0] if len(messages) == 1 else {}
     return {**fields, **only, "messages": messages}
 
 
-def _messages(operation: str, request: Request) -> list[dict[str, Any]]:
+def payloads(operation: str, request: Request) -> list[Carried]:
+    """Return the messages of a request with their payloads as they are; raise NoMessage."""
     headers = request.headers
     if FRAME_CODE in headers:
         return _assembled(request.body)
@@ -166,7 +168,7 @@ def _messages(operation: str, request: Request) -> list[dict[str, Any]]:
     metadata = fields.get("metadata", {})
     topic = fields.get("topic") or metadata.get(TOPIC, headers.get(TOPIC, ""))
     number = metadata.get(SEQUENCE, headers.get(SEQUENCE, ""))
-    return [_message(topic, number, fields.get("payload", b""))]
+    return [(topic, number, fields.get("payload", b""))]
 
 
 def _message(topic: str, number: str, payload: bytes) -> dict[str, Any]:
@@ -182,14 +184,14 @@ def _json_fields(body: bytes) -> dict[str, Any]:
         raise ptp.NoMessage("the body is no message in JSON") from None
 
 
-def _assembled(body: bytes) -> list[dict[str, Any]]:
+def _assembled(body: bytes) -> list[Carried]:
     """Put the frames of a stream together, as far as they tell what belongs together."""
-    found: list[dict[str, Any]] = []
+    found: list[Carried] = []
     pieces = b""
     for frame in ptp.split(body):
         pieces += frame.payload
         if "last" in frame.metadata:
-            found.append(_message(frame.metadata.get(TOPIC, ""), frame.metadata.get(SEQUENCE, ""), pieces))
+            found.append((frame.metadata.get(TOPIC, ""), frame.metadata.get(SEQUENCE, ""), pieces))
             pieces = b""
     if pieces:
         raise ptp.NoMessage("the stream ends within a message")
@@ -226,7 +228,7 @@ def request_problem(operation: str, request: Request) -> str:
         if not request.headers.get(name):
             return f"the header {name} is missing"
     try:
-        _messages(operation, request)
+        payloads(operation, request)
     except ptp.NoMessage as exc:
         return str(exc)
     return ""

@@ -83,17 +83,28 @@ def multiple(scalar: int) -> Affine:
     return _affine([total])[0]
 
 
-def combination(s: int, t: int, point: Affine) -> Affine | None:
-    """Return s * G + t * point for s and t in [1, n-1]; None when that is infinity."""
+def product(scalar: int, point: Affine) -> Affine:
+    """Return scalar * point for a scalar in [1, n-1]."""
+    return _affine([_times(scalar, point)])[0]
+
+
+def _times(scalar: int, point: Affine) -> Jacobian:
+    """Multiply a point, four bits of the scalar at a time."""
     small: list[Jacobian] = [(*point, 1)]
     for _ in range(14):
         small.append(_add(small[-1], point))
     window = _affine(small)
     total = _INFINITY
-    for digit in f"{t:064x}":
+    for digit in f"{scalar:064x}":
         for _ in range(4):
             total = _double(total)
         if digit != "0":
             total = _add(total, window[int(digit, 16) - 1])
+    return total
+
+
+def combination(s: int, t: int, point: Affine) -> Affine | None:
+    """Return s * G + t * point for s and t in [1, n-1]; None when that is infinity."""
+    total = _times(t, point)
     total = _add(total, multiple(s))
     return None if total[2] == 0 else _affine([total])[0]

@@ -121,7 +121,7 @@ EXAMINATIONS: tuple[tuple[str, Callable[[Profile, World], str], str], ...] = (
 def visit(profile: Profile) -> Iterator[Finding]:
     """Examine a target; stops at the first failure."""
     stage = engine.stage(profile, load_binding(profile.target.binding))
-    stage.receiver.start(profile.partner.host, profile.partner.port, profile.partner.address)
+    engine.listen(stage)
     try:
         world = World(stage, f"doctor-{secrets.token_hex(4)}")
         for name, examine, remedy in EXAMINATIONS:

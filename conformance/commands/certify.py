@@ -84,7 +84,7 @@ def _certify(
     with EventWriter(events, [secret]) as writer:
         stage = engine.stage(profile, load_binding(profile.target.binding), record=writer.exchange)
         writer.header(engine.header(stage, scheme, frozen, {"level": level.value, "jobs": jobs}))
-        stage.receiver.start(profile.partner.host, profile.partner.port, profile.partner.address)
+        engine.listen(stage)
         try:
             transcripts, dead = _collect(stage, scheme, jobs, writer)
         finally:

@@ -41,6 +41,12 @@ NODE_HEADERS = (VERSION, PROVIDER, TRACE, TOKEN, URI, SESSION, SOURCE, TARGET)
 COMPONENT_HEADERS = (PROVIDER, TRACE, TOKEN, SESSION, TARGET)
 BETWEEN_NODES = frozenset({"chanInvoke", "chanTransport"})
 GRPC = "application/grpc"
+STATUS = "grpc-status"
+NODES, COMPONENTS = "org.ppc.ptp.PrivateTransferProtocol", "org.ppc.ptp.PrivateTransferTransport"
+METHODS = {  # by which path an operation is called over gRPC
+    name: f"/{NODES if name in BETWEEN_NODES else COMPONENTS}/{operations()[name].path.rsplit('/', 1)[1]}"
+    for name in sorted(OPERATIONS)
+}
 _JSON, _PROTOBUF, _BYTES = "application/json", "application/x-protobuf", "application/octet-stream"
 Carried = tuple[str, str, bytes]  # topic, number as it is spelled, payload
 _REQUESTS = {
@@ -203,6 +209,16 @@ def signed_body(operation: str, request: Request) -> bytes:
     return b"" if operation in OPERATIONS and FRAME_CODE in request.headers else request.body
 
 
+def over_grpc(request: Request) -> bool:
+    """Tell whether a request came over gRPC."""
+    return request.headers.get("content-type") == GRPC
+
+
+def called(request: Request) -> str:
+    """Return the operation that a request over gRPC calls, "" where there is none."""
+    return next((name for name, path in METHODS.items() if over_grpc(request) and path == request.path), "")
+
+
 def problems(operation: str, request: Request) -> tuple[str, ...]:
     """Say what is wrong with the frames of a received stream, beyond the signing of its request."""
     if operation not in OPERATIONS or FRAME_CODE not in request.headers:
@@ -237,7 +253,9 @@ def request_problem(operation: str, request: Request) -> str:
 def spell_answer(request: Request) -> Answer:
     """Return the answer of a partner that has taken what was sent, in the form of the request."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == _JSON:
+    if kind == GRPC:
+        body = ptp.packed("Outbound", code=OK, message="ok")
+    elif kind == _JSON:
         body = json.dumps({"code": OK, "message": "ok"}).encode()
     elif request.headers.get(VERSION) == "1":
         kind, body = _BYTES, b""

@@ -23,7 +23,6 @@ from conformance.harness.target import Transport
 from conformance.harness.world import World
 from specs import operations
 
-_NODES, _COMPONENTS = "org.ppc.ptp.PrivateTransferProtocol", "org.ppc.ptp.PrivateTransferTransport"
 _PROVIDER = "hutong-harness"
 _PIECE = 8  # bytes of a frame: small, so that short messages have several
 
@@ -218,8 +217,7 @@ class Line:
             return prefix + self.world.stage.binding.operations[operation].path, None
         if self.world.stage.grpc is None:
             raise Undrivable("the profile names no [target] grpc, and the suite speaks no other second protocol")
-        service = _NODES if operation in channel.BETWEEN_NODES else _COMPONENTS
-        return f"/{service}/{operations()[operation].path.rsplit('/', 1)[1]}", self.world.stage.grpc
+        return channel.METHODS[operation], self.world.stage.grpc
 
     def _named(self, bend: Bend) -> dict[str, str]:
         return {

@@ -184,6 +184,13 @@ def stage(
 
 def collect(
     collector: Collector, scenarios: Sequence[Scenario], *, jobs: int, progress: Progress | None = None
+def listen(current: Stage) -> None:
+    """Have the partners of a run serve where the profile says, over gRPC too where the target offers it."""
+    place = current.profile.partner
+    grpc_port = place.grpc_port if current.profile.target.grpc else None
+    current.receiver.start(place.host, place.port, place.address, grpc_port)
+
+
 ) -> None:
     """Act out scenarios, the ordinary ones in parallel, then the exclusive ones one by one."""
     tell = progress or (lambda _name, _transcript: None)

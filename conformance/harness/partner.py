@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from cheroot import wsgi
 
-from conformance.harness import canary, channel, signing
+from conformance.harness import canary, channel, partner_grpc, signing
 from conformance.harness.binding import Binding
 from conformance.harness.clock import Clock
+from conformance.harness.partner_grpc import GrpcListener
 from conformance.harness.records import Answer, Direction, Exchange, Request
 from conformance.harness.target import NOBODY
 from conformance.harness.tls import GATEWAY, ServerAdapter, Wardrobe
@@ -31,12 +32,16 @@ STRAY = "-"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a partner answers: `data` of an accepted request, or a raw status and body."""
+    """What a partner answers: `data` of an accepted request, or a raw status and body.
+
+    `lost` is the status of gRPC with which a call over it ends instead.
+    """
 
     data: Mapping[str, Any] = field(default_factory=dict)
     status: int = 200
     raw: bytes | None = None
     delay: float = 0.0
+    lost: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,7 @@ class Receiver:
         secrets: Mapping[str, str] | None = None,
     ) -> None:
         self.address = ""
+        self.grpc_address = ""
         self._wardrobe = wardrobe
         self._secrets = secrets or {}
         self._binding = binding
@@ -150,6 +156,7 @@ class Receiver:
         self._arrival = threading.Condition()
         self._server: wsgi.Server | None = None
         self._thread: threading.Thread | None = None
+        self._grpc: GrpcListener | None = None
 
     def add(self, partner: Partner) -> None:
         """Make a partner reachable."""
@@ -177,20 +184,18 @@ class Receiver:
         with self._arrival:
             self._arrival.wait(seconds)
 
-    def handle(self, request: Request) -> Answer:
-        """Answer one call of the target's and record it."""
+    def answered(self, request: Request) -> Answer:
+        """Return what the partner that is meant answers; nothing is recorded."""
+        return self._answer(*self._read(request))
+
+    def handle(self, request: Request, answer: Answer | None = None) -> Answer:
+        """Answer one call of the target's, in this way if it is given, and record it."""
         started = time.perf_counter()
         at_ms = self._clock.now_ms()
-        operation = self._binding.operation_of(request.method, request.path) or ""
-        read = replace(request, headers=self._binding.read_headers(request.headers))
-        sent = self._sent(operation, read)
-        partner = self._addressee(read, sent)
+        operation, read, sent, partner = self._read(request)
         problems = self._problems(partner, operation, read, sent) if partner else ("STRAY",)
         problems += canary.shown(self._secrets, request.headers, request.path.encode(), request.body)
-        reply = partner.reply(operation, sent) if partner else Reply(status=404, raw=_NOBODY)
-        if reply.delay:
-            self._clock.elapse(reply.delay)
-        answer = self._spell(operation, read, reply)
+        answer = answer or self._answer(operation, read, sent, partner)
         with self._arrival:
             self._count += 1
             exchange = Exchange(
@@ -210,6 +215,18 @@ class Receiver:
             self._arrival.notify_all()
         self._record(exchange)
         return answer
+
+    def _read(self, request: Request) -> tuple[str, Request, dict[str, Any], Partner | None]:
+        operation = channel.called(request) or self._binding.operation_of(request.method, request.path) or ""
+        read = replace(request, headers=self._binding.read_headers(request.headers))
+        sent = self._sent(operation, read)
+        return operation, read, sent, self._addressee(read, sent)
+
+    def _answer(self, operation: str, read: Request, sent: Mapping[str, Any], partner: Partner | None) -> Answer:
+        reply = partner.reply(operation, sent) if partner else Reply(status=404, raw=_NOBODY)
+        if reply.delay:
+            self._clock.elapse(reply.delay)
+        return self._spell(operation, read, reply)
 
     def _sent(self, operation: str, request: Request) -> dict[str, Any]:
         if operation in channel.OPERATIONS:
@@ -271,15 +288,21 @@ class Receiver:
         return found
 
     def _spell(self, operation: str, request: Request, reply: Reply) -> Answer:
-        headers = {"content-type": "application/json"}
+        over_grpc = channel.over_grpc(request)
+        headers = {"content-type": channel.GRPC if over_grpc else "application/json"}
+        if reply.lost and over_grpc:
+            return Answer(reply.status, {**headers, channel.STATUS: reply.lost})
         if reply.raw is not None:
             return Answer(reply.status, headers, reply.raw)
         if operation in channel.OPERATIONS:
             return channel.spell_answer(request)
         return Answer(reply.status, headers, self._binding.spell_answer(operation, reply.data))
 
-    def start(self, host: str, port: int, advertised: str = "") -> None:
-        """Serve on a socket of this machine; `address` then says where partners are reached."""
+    def start(self, host: str, port: int, advertised: str = "", grpc_port: int | None = None) -> None:
+        """Serve on a socket of this machine; `address` then says where partners are reached.
+
+        With `grpc_port` they are reached over gRPC too, at `grpc_address`.
+        """
         server = wsgi.Server((host, port), self._wsgi, numthreads=8, server_name="hutong-partner")
         wardrobe = self._wardrobe
         if wardrobe is not None:
@@ -293,9 +316,15 @@ class Receiver:
         self._server = server
         self._thread = threading.Thread(target=server.serve, name="hutong-partner", daemon=True)
         self._thread.start()
+        if grpc_port is not None and partner_grpc.offered(wardrobe):
+            self._grpc = GrpcListener(self, host, grpc_port, wardrobe)
+            shown = urlsplit(self.address).netloc.rpartition(":")[0] or urlsplit(self.address).netloc
+            self.grpc_address = f"grpc://{shown}:{self._grpc.port}"
 
     def stop(self) -> None:
         """Stop serving."""
+        if self._grpc is not None:
+            self._grpc.stop()
         if self._server is not None and self._thread is not None:
             self._server.stop()
             self._thread.join(timeout=5)

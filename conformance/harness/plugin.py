@@ -44,8 +44,7 @@ def hutong_stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """The stage that all scenarios of a worker share."""
     profile = _profile(request.config)
     current = engine.stage(profile, load_binding(profile.target.binding))
-    place = profile.partner
-    current.receiver.start(place.host, place.port, place.address)
+    engine.listen(current)
     yield current
     current.receiver.stop()
 

@@ -88,7 +88,7 @@ def parse_profile(data: Mapping[str, Any], where: str, environ: Mapping[str, str
         auditor=_operator(top.table("auditor", _TOKEN_KEYS), folder, environ),
         capabilities=_capabilities(top.table("capabilities", ("protocols", "roles", "auth_types"))),
         timings=_timings(top.table("timings", tuple(Timings.__dataclass_fields__))),
-        partner=_partner(top.table("partner", ("listen", "address"))),
+        partner=_partner(top.table("partner", ("listen", "address", "grpc_port"))),
         tls=_tls(top.table("tls", ("mode", *_TLS_FILES)), folder),
         peer=_peer(top.table("peer", ("url", "node_id", *_TOKEN_KEYS)), folder, environ),
         gap=_gap(top.table("gap", ("folder", "partner")), folder),
@@ -200,7 +200,8 @@ def _partner(table: Table) -> PartnerPlace:
     if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise table.fault("listen", f'"{listen}" is not host:port', 'Write it as "127.0.0.1:0"; 0 takes a free port.')
     address = table.text("address", "")
-    return PartnerPlace(host, int(port), _address(table, "address", address) if address else "")
+    grpc_port = table.integer("grpc_port", 0, most=65535)
+    return PartnerPlace(host, int(port), _address(table, "address", address) if address else "", grpc_port)
 
 
 def _address(table: Table, key: str, text: str, *schemes: str) -> str:

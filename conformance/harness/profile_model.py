@@ -105,11 +105,15 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class PartnerPlace:
-    """Where the nodes that the harness plays listen; `address` is what they advertise, "" the place itself."""
+    """Where the nodes that the harness plays listen; `address` is what they advertise, "" the place itself.
+
+    Over gRPC they listen on the same host, where the target offers gRPC too.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
     address: str = ""
+    grpc_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +206,7 @@ class Profile:
             "target": _fields(self.target) | {"binding": Path(self.target.binding).name},
             "capabilities": _fields(self.capabilities),
             "timings": _fields(self.timings),
-            "partner": {"listen": place, "address": self.partner.address},
+            "partner": {"listen": place, "address": self.partner.address, "grpc_port": self.partner.grpc_port},
             "declarations": {
                 name: {"statement": row.statement, "document": row.document} for name, row in self.declarations.items()
             },

@@ -148,9 +148,9 @@ class Wardrobe:
         context.set_verify(demanded if server else SSL.VERIFY_PEER)
         return context
 
-    def material(self, node_id: str) -> tuple[bytes, bytes, bytes]:
+    def material(self, node_id: str, role: str = "node", address: str = "") -> tuple[bytes, bytes, bytes]:
         """Return CA, key and certificate of a node in PEM, for gRPC, which has a TLS of its own."""
-        certificate, key = self.files(node_id)
+        certificate, key = self.files(node_id, role, address=address)
         ca = self.settings.ca.read_bytes() if self.settings.ca else b""
         return ca, key.read_bytes(), certificate.read_bytes()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from functools import partial
 from typing import Final
 
 import flask
@@ -36,7 +37,7 @@ from reference_node.security.vault import KEYRING_FILE, CipherName, Vault, load_
 from reference_node.services import CHORES, CONTRACT_ENDED
 from reference_node.store import Store
 from reference_node.store.backup import Backup
-from reference_node.store.base import DATABASE, MEMORY, RESTORE
+from reference_node.store.base import DATABASE, MEMORY, RESTORE, vaults
 from reference_node.store.contracts import OwnNodeRow
 from reference_node.store.shared import Leadership, TableKeyring, TableSecrets
 from reference_node.transport.outbound import HttpOutbound, Outbound
@@ -130,23 +131,23 @@ def _opened(config: Config) -> tuple[Store, Vault]:
         if config.database is None and not (config.data / DATABASE).exists() and (config.data / KEYRING_FILE).exists():
             raise ConfigError(f"{config.data / DATABASE} is gone", hint=RESTORE)
     url = MEMORY if config.data is None else f"sqlite:///{config.data / DATABASE}"
-    store = Store(config.database or url, connections=config.threads + 6)
     try:
-        vault = _vault(config, store)
-        vault.digest(b"", b"")  # draws what is missing while no transaction is open
-        vault.current()
+        store = Store(config.database or url, vault=partial(_vault, config), connections=config.threads + 6)
     except SecurityFailure as refused:
-        store.close()
         raise ConfigError(str(refused), hint=refused.hint) from refused
-    except ConfigError:
-        store.close()
-        raise
-    store.seal_with(vault)
-    return store, vault
+    return store, vaults[store.engine.dialect]
 
 
 def _vault(config: Config, store: Store) -> Vault:
-    """Open the vault; its key-encryption key comes from where the configuration says, else from the data folder."""
+    """Open the vault, and have it draw what is missing before there is something to seal."""
+    vault = _vault_of(config, store)
+    vault.digest(b"", b"")
+    vault.current()
+    return vault
+
+
+def _vault_of(config: Config, store: Store) -> Vault:
+    """Return the vault; its key-encryption key comes from where the configuration says, else from the data folder."""
     kek = None
     if config.key_env is not None:
         kek = read_kek(os.environ.get(config.key_env, ""), f"the environment's {config.key_env}")

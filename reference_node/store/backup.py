@@ -159,7 +159,7 @@ def _write_manifest(work: Path, vault: Vault, now: int, rows: int) -> None:
 
 def _checked(database: Path, vault: Vault) -> int:
     """Read every row of a copy; return how many of them are protected."""
-    store = Store(f"sqlite:///{database}", vault=vault)
+    store = Store(f"sqlite:///{database}", vault=lambda _: vault)
     try:
         with store.read() as session:
             return sweep(session)

@@ -13,8 +13,9 @@ Rule for all who use it: no transaction stays open across an outgoing call: the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -24,6 +25,7 @@ from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import QueuePool
 
 from reference_node.errors import ConfigError
+from reference_node.security.errors import SecurityFailure
 from reference_node.security.vault import Vault
 from reference_node.store import migrate
 
@@ -51,7 +53,10 @@ class Store:
     ...     session.get(ContractRow, "contract-1")
     """
 
-    def __init__(self, url: str = MEMORY, *, vault: Vault | None = None, connections: int = 16) -> None:
+    def __init__(
+        self, url: str = MEMORY, *, vault: Callable[[Store], Vault] | None = None, connections: int = 16
+    ) -> None:
+        """Open a database; `vault` opens what its columns are sealed with, which may have its keys in this store."""
         in_memory, sqlite = url == MEMORY, url.startswith("sqlite")
         self.engine = create_engine(
             url,
@@ -66,30 +71,31 @@ class Store:
             _prepare_sqlite(self.engine, in_memory=in_memory)
         else:
             _prepare_postgres(self.engine)
-        if in_memory:
-            Base.metadata.create_all(self.engine)
-        else:
-            self._bring_up()
-        if vault is not None:
-            self.seal_with(vault)
         self._reading = self.engine.execution_options(**{_READ_ONLY: True})
         self._writer = sessionmaker(self.engine, expire_on_commit=False)
         self._reader = sessionmaker(self._reading, expire_on_commit=False)
+        opened = None if vault is None else cache(partial(vault, self))
+        try:
+            if in_memory:
+                Base.metadata.create_all(self.engine)
+            else:
+                self._bring_up(opened)
+            if opened is not None:
+                self.seal_with(opened())
+        except (ConfigError, SecurityFailure):
+            self.close()
+            raise
 
-    def _bring_up(self) -> None:
+    def _bring_up(self, vault: Callable[[], Vault] | None) -> None:
         """Check what is there and bring its tables to this version; a damaged database is told and never used."""
         try:
             if not self.shared:
                 _check_file(self.engine)
-            migrate.upgrade(self.engine)
+            migrate.upgrade(self.engine, vault)
         except DatabaseError as failure:
-            self.engine.dispose()
             if self.shared:
                 raise ConfigError(f"the database cannot be used: {failure.orig}", hint="check [store] url") from failure
             raise ConfigError(f"{self.engine.url.database} is damaged: {failure.orig}", hint=RESTORE) from failure
-        except ConfigError:
-            self.engine.dispose()
-            raise
 
     @property
     def shared(self) -> bool:

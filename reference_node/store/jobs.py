@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, select
+from sqlalchemy import BigInteger, ForeignKey, Index, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from reference_node.domain import task as rules
@@ -68,7 +68,7 @@ class JobRow(Protected):
         self.cause = None if course.cause is None else course.cause.value
 
 
-class TaskRow(Base):
+class TaskRow(Protected):
     """One run of a component of a job."""
 
     __tablename__ = "tasks"
@@ -84,7 +84,7 @@ class TaskRow(Base):
     task_params: Mapped[dict[str, Any] | None] = mapped_column(Sealed("tasks.task_params"))
     run_params: Mapped[dict[str, Any] | None] = mapped_column(Sealed("tasks.run_params"))
     priority: Mapped[int]
-    outputs: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    outputs: Mapped[list[dict[str, Any]]] = mapped_column(Sealed("tasks.outputs"), default=list)
     created_at: Mapped[int] = mapped_column(BigInteger)
     started_at: Mapped[int | None] = mapped_column(BigInteger)
     finished_at: Mapped[int | None] = mapped_column(BigInteger)
@@ -95,7 +95,7 @@ class TaskRow(Base):
         return _standing(self)
 
 
-class PartRow(Base):
+class PartRow(Protected):
     """What one party does of a task; `files` are the outputs of a part of this node, by key."""
 
     __tablename__ = "task_parts"
@@ -109,7 +109,7 @@ class PartRow(Base):
     attempt: Mapped[int] = mapped_column(default=1)
     cause: Mapped[str | None] = mapped_column(String(32))
     detail: Mapped[str | None] = mapped_column(String(512))
-    files: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
+    files: Mapped[dict[str, str]] = mapped_column(Sealed("task_parts.files"), default=dict)
     poll_at: Mapped[int | None] = mapped_column(BigInteger)
     unheard_since: Mapped[int | None] = mapped_column(BigInteger)
 

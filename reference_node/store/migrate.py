@@ -2,7 +2,8 @@
 
 Guarantees: an upgrade is one transaction and happens or does not, after a SQLite file was kept as it was; of replicas
 that start at once one upgrades and the others wait; a database of a later version, or one that is none of ours, is
-refused in words and left as it is.
+refused in words and left as it is. What lay in clear and is sealed by an upgrade is nowhere in clear afterwards: not in
+pages that are free, and not in the file that was kept, which goes then (9.2-e-2).
 
 A change to the tables: `python -m reference_node.store.migrations "What changes"` writes the script to be looked over.
 """
@@ -10,38 +11,87 @@ A change to the tables: `python -m reference_node.store.migrations "What changes
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, inspect
 
 from reference_node.errors import ConfigError
+from reference_node.security.vault import Vault
 
 FOLDER: Final = Path(__file__).with_name("migrations")
 _VERSIONS: Final = "alembic_version"
+_RESTORE: Final = "restore a backup with hutong node restore"
 
 
-def upgrade(engine: Engine) -> None:
-    """Bring the database to the newest version of the tables."""
+@dataclass(slots=True)
+class Sealing:
+    """What scripts ask for the vault with which they seal what lay in clear; `asked` tells whether one has."""
+
+    open: Callable[[], Vault] | None
+    asked: bool = False
+
+    def vault(self) -> Vault:
+        """Return the vault of the database."""
+        if self.open is None:
+            raise ConfigError("the database holds what has to be sealed first", hint="start the node that it is of")
+        self.asked = True
+        return self.open()
+
+
+def upgrade(engine: Engine, vault: Callable[[], Vault] | None = None, version: str = "head") -> None:
+    """Bring the database to a version of the tables; `vault` opens what its columns are sealed with."""
     from alembic import command
     from alembic.util import CommandError
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    if pending(engine) and engine.dialect.name == "sqlite":
-        _set_aside(engine)
-    with engine.begin() as connection:
+    kept = _set_aside(engine) if engine.dialect.name == "sqlite" and pending(engine) else None
+    sealing = Sealing(vault)
+    with _upgrading(engine) as connection:
         if _foreign(connection):
             raise ConfigError(
                 "the database holds tables of unknown origin",
-                hint="give another folder or database, or restore a backup with hutong node restore",
+                hint=f"give another folder or database, or {_RESTORE}",
             )
         try:
-            command.upgrade(_config(connection), "head")
+            command.upgrade(_config(connection, sealing), version)
         except CommandError as unknown:
             raise ConfigError(
                 f"the database is of another version of the node: {unknown}",
                 hint="start the version that wrote it, or restore a backup of this one with hutong node restore",
             ) from unknown
+        if kept is not None:
+            _no_row_astray(connection)
+    if kept is not None and sealing.asked:
+        kept.unlink()
+
+
+@contextmanager
+def _upgrading(engine: Engine) -> Iterator[Connection]:
+    """A transaction on a connection of its own; with SQLite tables can be made anew in it and leave nothing behind."""
+    with engine.connect() as connection:
+        if engine.dialect.name != "sqlite":
+            with connection.begin():
+                yield connection
+            return
+        driver: Any = connection.connection.driver_connection  # what follows has no effect within a transaction
+        driver.execute("PRAGMA foreign_keys = OFF")
+        driver.execute("PRAGMA secure_delete = ON")
+        try:
+            with connection.begin():
+                yield connection
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            connection.invalidate()
+
+
+def _no_row_astray(connection: Connection) -> None:
+    astray = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if astray is not None:
+        raise ConfigError(f"a row of {astray[0]} belongs to none of {astray[2]}", hint=_RESTORE)
 
 
 def pending(engine: Engine) -> bool:
@@ -56,14 +106,15 @@ def pending(engine: Engine) -> bool:
         return current != ScriptDirectory.from_config(_config(connection)).get_current_head()
 
 
-def _set_aside(engine: Engine) -> None:
-    """Keep the database as it was before the upgrade."""
+def _set_aside(engine: Engine) -> Path:
+    """Keep the database as it was before the upgrade; return where."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT", read_only=True) as connection:
         number = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-        place = f"{engine.url.database}.version-{number}"
-        Path(place).unlink(missing_ok=True)
-        connection.exec_driver_sql("VACUUM INTO ?", (place,))
-        Path(place).chmod(0o600)
+        place = Path(f"{engine.url.database}.version-{number}")
+        place.unlink(missing_ok=True)
+        connection.exec_driver_sql("VACUUM INTO ?", (str(place),))
+        place.chmod(0o600)
+        return place
 
 
 def differences(connection: Connection) -> list[Any]:
@@ -87,10 +138,10 @@ def revise(message: str) -> None:
         command.revision(config, message, autogenerate=True, rev_id=f"{len(list(_scripts())) + 1:04}")
 
 
-def _config(connection: Connection) -> Any:
+def _config(connection: Connection, sealing: Sealing | None = None) -> Any:
     from alembic.config import Config
 
-    config = Config(attributes={"connection": connection})
+    config = Config(attributes={"connection": connection, "sealing": sealing or Sealing(None)})
     config.set_main_option("script_location", str(FOLDER))
     config.set_main_option("path_separator", "os")
     return config

@@ -62,9 +62,13 @@ def sweep(session: Session) -> int:
     return sum(1 for table in tables for _ in session.query(table).yield_per(256))
 
 
+def spelled(values: Mapping[str, Any]) -> bytes:
+    """Return what the code of a row authenticates: its columns by name, the sealed ones by what they hold."""
+    return json.dumps([[name, _plain(values[name])] for name in sorted(values)], sort_keys=True).encode()
+
+
 def _text(table: type[Protected], values: Mapping[str, Any]) -> bytes:
-    covered = sorted(set(_columns(table)) - table.loose - {_MAC})
-    return json.dumps([[name, _plain(values[name])] for name in covered], sort_keys=True).encode()
+    return spelled({name: values[name] for name in _columns(table) if name not in table.loose and name != _MAC})
 
 
 def _plain(value: Any) -> Any:

@@ -19,37 +19,15 @@ from reference_node.app import create_app
 from reference_node.config import load_config
 from reference_node.errors import ConfigError
 from reference_node.security.errors import KeyDestroyed
-from reference_node.security.vault import make_kek
 from reference_node.services import own_approvals
 from reference_node.store import migrate
 from reference_node.store.approvals import PermitRow
 from tests.reference_node import permit_uses
 from tests.reference_node.balancer import Balancer
 from tests.reference_node.pair import DAY_MS, ManualClock, TestNode, nodes, sign_contract
-from tests.reference_node.postgres import postgres
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
-_NAMES = (f"d{number}" for number in itertools.count())
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """A PostgreSQL for the tests of this module."""
-    with postgres() as url:
-        yield url
-
-
-@pytest.fixture
-def shared(server: str, tmp_path: Path) -> dict[str, Any]:
-    """The settings that replicas have in common: a fresh database and a key."""
-    name = next(_NAMES)
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine.dispose()
-    make_kek(tmp_path / "kek")
-    return {"database": server.replace("/postgres?", f"/{name}?"), "key_file": str(tmp_path / "kek")}
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from conformance.harness.verdict import ExitCode
 LOCKOUT_SECONDS = 2
 LINGER_SECONDS = 1
 SETTINGS = f"[job]\nsession_linger_seconds = {LINGER_SECONDS}\n"
-GRPC = "\n[channel]\ngrpc_port = 0\n"
+GRPC = "\n[channel]\ngrpc_port = {}\n"
 REVOKED = "hutong-node-revoked"
 BEYOND = "hutong-node-beyond"
 SUITES = {"gm": "sm2", "intl": "p256"}
@@ -57,9 +57,10 @@ class Secured:
         _pki("revoke", REVOKED, "--ca", str(folder))
         return cls(mode, folder)
 
-    def settings(self, node_id: str, port: int) -> str:
-        """Certify a node and return what its configuration says about TLS."""
-        _pki("issue", node_id, "--address", f"127.0.0.1:{port}", "--ca", str(self.ca))
+    def settings(self, node_id: str, *ports: int) -> str:
+        """Certify a node at its ports and return what its configuration says about TLS."""
+        addresses = [word for port in ports for word in ("--address", f"127.0.0.1:{port}")]
+        _pki("issue", node_id, *addresses, "--ca", str(self.ca))
         own = self.ca / node_id
         files = {"certificate": own / "certificate.pem", "key": own / "key.pem"}
         files |= {"ca": self.ca / "ca.pem", "crl": self.ca / "ca.crl"}
@@ -104,15 +105,15 @@ def serve(
     gap: Path | None = None,
 ) -> Iterator[Served]:
     """Run one reference node on a free port until the block ends; `gap` is its folder for a partner behind a gap."""
-    port = 0 if secured is None and gap is None else _free_port()  # a certificate names the port, and so does [node]
+    port = 0 if secured is None and gap is None else _free_port()  # a certificate names the ports, and [node] the one
+    grpc_port = 0 if secured is None else _free_port()
     command = [sys.executable, "-m", "conformance.cli", "node", "--port", str(port), "--data", str(data)]
     command += ["--id", node_id]
     settings = data.with_suffix(".toml")
-    grpc = "" if secured is not None and secured.mode == "gm" else GRPC  # gRPC has no national suites
     settings.write_text(
         SETTINGS
-        + grpc
-        + ("" if secured is None else secured.settings(node_id, port))
+        + GRPC.format(grpc_port)
+        + ("" if secured is None else secured.settings(node_id, port, grpc_port))
         + ("" if gap is None else _gap_settings(gap, f"{'http' if secured is None else 'https'}://127.0.0.1:{port}")),
         encoding="utf-8",
     )

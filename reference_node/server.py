@@ -210,7 +210,7 @@ def _url(scheme: str, bound: tuple[Any, ...]) -> str:
 def _grpc_server(node: Node, config: Config) -> GrpcServer:
     try:
         server = GrpcServer(node, config.hosts[0], config.grpc_port or 0)
-    except RuntimeError as failure:
+    except (RuntimeError, OSError) as failure:
         raise ConfigError(
             f"cannot listen for gRPC on {config.hosts[0]}, port {config.grpc_port}",
             hint="choose another [channel] grpc_port, 0 takes a free one",

@@ -85,6 +85,7 @@ class Wardrobe:
         self._crl = None if settings.crl is None else _list_of(settings.crl)
         self._lock = threading.Lock()
         self._made: dict[tuple[str, ...], tuple[Path, Path]] = {}
+        self.lasting = contextlib.ExitStack()  # what others let go of when the run ends
         self._folder = tempfile.TemporaryDirectory(prefix="hutong-tls-")
         try:
             self._issuer = _Issuer(settings, Path(self._folder.name)) if settings.issuer else None
@@ -156,6 +157,7 @@ class Wardrobe:
 
     def close(self) -> None:
         """Delete the keys that were made for the run."""
+        self.lasting.close()
         self._folder.cleanup()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -29,13 +30,13 @@ from reference_node.proto.transport_pb2 import (
     ReleaseInbound,
     TransportOutbound,
 )
-from reference_node.security import certificates, entrance
+from reference_node.security import entrance
 from reference_node.security.guards import Incoming
-from reference_node.security.tls import Presented, SecureChannel
 from reference_node.transport import frames, stamps
 from reference_node.transport.relay import NOTHING, OK, code_of
 from reference_node.transport.relay_grpc import COMPONENTS, INVOKE, OPTIONS, PROTOCOL, TRANSPORT
 from reference_node.transport.spool import Payload
+from reference_node.transport.tls_grpc import Caller, Door
 
 log = structlog.get_logger("reference_node")
 _THREADS: Final = 64
@@ -44,71 +45,102 @@ Kind = TypeVar("Kind", bound=Protobuf)
 
 
 class GrpcServer:
-    """The services of one node on a port."""
+    """The services of one node on a port; over TLS, behind a door."""
 
     def __init__(self, node: Node, host: str, port: int, threads: int = _THREADS) -> None:
+        self._door: Door | None = None
+        if node.tls is not None:
+            self._door = Door(node.tls, host, port, node.config.tls_handshake_seconds)
         self._server = grpc.server(ThreadPoolExecutor(threads, thread_name_prefix="grpc"), options=OPTIONS)
         self._server.add_generic_rpc_handlers(
-            (
-                grpc.method_handlers_generic_handler(PROTOCOL, _protocol(node)),
-                grpc.method_handlers_generic_handler(COMPONENTS, _components(node)),
+            tuple(
+                grpc.method_handlers_generic_handler(service, rows)
+                for service, rows in _services(Hall(node, self._door)).items()
             )
         )
-        wanted = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self.port = self._bind(wanted, node.tls)
         shown = f"[{host}]" if ":" in host else host
+        if self._door is None:
+            self.port = self._server.add_insecure_port(f"{shown}:{port}")
+        else:
+            self._server.add_insecure_port(self._door.inner)
+            self.port = self._door.port
         self.address = f"grpc://{shown}:{self.port}"
-
-    def _bind(self, wanted: str, tls: SecureChannel | None) -> int:
-        if tls is None:
-            return self._server.add_insecure_port(wanted)
-        ca, key, chain = tls.material()
-        credentials = grpc.ssl_server_credentials([(key, chain)], ca, require_client_auth=True)
-        return self._server.add_secure_port(wanted, credentials)
 
     def start(self) -> None:
         """Serve in threads of its own."""
         self._server.start()
+        if self._door is not None:
+            self._door.open()
 
     def stop(self) -> None:
         """Let running calls finish for a moment, then end them."""
+        if self._door is not None:
+            self._door.refuse()
         self._server.stop(grace=1).wait()
+        if self._door is not None:
+            self._door.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Hall:
+    """A node, and the door through which its callers have come."""
+
+    node: Node
+    door: Door | None = None
+
+    def incoming(self, method: str, context: Context, body: bytes) -> Incoming:
+        """Return a call that may have come this way; else refuse it."""
+        caller = Caller(None, _remote(context.peer()))
+        if self.door is not None:
+            caller = self.door.caller(context.peer()) or caller
+            if caller.presented is None:
+                raise Refusal("CHANNEL_NOT_SECURE")
+        incoming = Incoming("POST", method, "", _headers(context), body, caller.remote, caller.presented)
+        entrance.check(self.node, incoming)
+        return incoming
 
 
 def methods(node: Node) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
     """Return every method by its path."""
-    services = {PROTOCOL: _protocol(node), COMPONENTS: _components(node)}
+    services = _services(Hall(node))
     return {f"/{service}/{name}": method for service, rows in services.items() for name, method in rows.items()}
 
 
-def _protocol(node: Node) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+def _services(hall: Hall) -> dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]]:
+    return {PROTOCOL: _protocol(hall), COMPONENTS: _components(hall)}
+
+
+def _protocol(hall: Hall) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
     answer = Outbound.SerializeToString
     return {
         "invoke": grpc.unary_unary_rpc_method_handler(
-            lambda body, context: _invoke(node, body, context), response_serializer=answer
+            lambda body, context: _invoke(hall, body, context), response_serializer=answer
         ),
         "transport": grpc.stream_stream_rpc_method_handler(
-            lambda bodies, context: _transport(node, bodies, context), response_serializer=answer
+            lambda bodies, context: _transport(hall, bodies, context), response_serializer=answer
         ),
     }
 
 
-def _components(node: Node) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
-    def _method(method: Callable[[Node, bytes, dict[str, str]], TransportOutbound]) -> Any:
+def _components(hall: Hall) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+    def _method(name: str, method: Callable[[Node, bytes, dict[str, str]], TransportOutbound]) -> Any:
         def _call(body: bytes, context: Context) -> TransportOutbound:
             try:
-                return method(node, body, _headers(context))
+                incoming = hall.incoming(f"/{COMPONENTS}/{name}", context, body)
+                return method(hall.node, body, dict(incoming.headers))
             except Exception as failure:  # noqa: BLE001 - answered, never thrown at the caller
                 return TransportOutbound(**_refusal(failure))
 
         return grpc.unary_unary_rpc_method_handler(_call, response_serializer=TransportOutbound.SerializeToString)
 
-    return {"push": _method(_push), "pop": _method(_pop), "peek": _method(_peek), "release": _method(_release)}
+    rows = {"push": _push, "pop": _pop, "peek": _peek, "release": _release}
+    return {name: _method(name, method) for name, method in rows.items()}
 
 
-def _invoke(node: Node, body: bytes, context: Context) -> Outbound:
+def _invoke(hall: Hall, body: bytes, context: Context) -> Outbound:
+    node = hall.node
     try:
-        incoming = _incoming(node, INVOKE, context, body)
+        incoming = hall.incoming(INVOKE, context, body)
         session = calls.partner_session(node, incoming)
         inbound = _parsed(Inbound(), body)
         message = calls.arrival(inbound.payload, inbound.metadata, incoming.headers)
@@ -121,10 +153,11 @@ def _invoke(node: Node, body: bytes, context: Context) -> Outbound:
     return Outbound(code=OK, message=calls.DONE, metadata={} if fresh else {"duplicate": "1"})
 
 
-def _transport(node: Node, bodies: Iterator[bytes], context: Context) -> Iterator[Outbound]:
+def _transport(hall: Hall, bodies: Iterator[bytes], context: Context) -> Iterator[Outbound]:
     """Answer each message of the stream once it is in its topic; a refusal ends the stream."""
+    node = hall.node
     try:
-        incoming = _incoming(node, TRANSPORT, context, b"")
+        incoming = hall.incoming(TRANSPORT, context, b"")
         session = calls.partner_session(node, incoming)
         with calls.assembler(node, session, incoming.headers) as assembler:
             for body in bodies:
@@ -203,22 +236,6 @@ def _headers(context: Context) -> dict[str, str]:
         text = value if isinstance(value, str) else value.decode("latin-1")
         found[name] = f"{found[name]},{text}" if name in found else text
     return found
-
-
-def _incoming(node: Node, method: str, context: Context, body: bytes) -> Incoming:
-    incoming = Incoming("POST", method, "", _headers(context), body, _remote(context.peer()), _presented(node, context))
-    entrance.check(node, incoming)
-    return incoming
-
-
-def _presented(node: Node, context: Context) -> Presented | None:
-    """Return what the caller has shown; gRPC checks chains and dates, but knows no revocation list."""
-    if node.tls is None:
-        return None
-    shown = b"".join(bytes(part) for part in context.auth_context().get("x509_pem_cert", ()))
-    certificate = certificates.read(shown.decode("ascii"))
-    node.tls.trust.check(certificate, node.now())
-    return Presented(certificate)
 
 
 def _remote(peer: str) -> str:

@@ -80,11 +80,6 @@ def channel_of(config: Config, trust: Trust | None, node_id: str) -> SecureChann
     fitting = [suite.name for suite in TLS_SUITES if suite.name in config.tls_suites and suite.mode == config.tls]
     if not fitting:
         raise ConfigError(f"[tls] suites: none of them goes with mode {config.tls}")
-    if config.tls == Mode.GM and config.grpc_port is not None:
-        raise ConfigError(
-            "[channel] grpc_port does not go with [tls] mode gm: gRPC has no national suites",
-            hint="leave grpc_port out, the data plane runs over HTTP; or use mode intl",
-        )
     channel = SecureChannel(Mode(config.tls), certificate, key, trust, fitting)
     if channel.own.holder is None or channel.own.holder.node_id != node_id:
         raise ConfigError(f"[tls] {certificate} is not of this node, {node_id}", hint="issue one for this node id")
@@ -101,24 +96,19 @@ class SecureChannel:
         self.files = (certificate, key)
         self._suites = tuple(suites)
         self._lock = threading.Lock()
-        self._made: dict[bool, tuple[object, SSL.Context]] = {}
+        self._made: dict[tuple[bool, bytes], tuple[object, SSL.Context]] = {}
         self.own = self._own()
         self.context(server=True)
 
-    def context(self, *, server: bool) -> SSL.Context:
-        """Return what a connection is made from."""
+    def context(self, *, server: bool, protocol: bytes = b"") -> SSL.Context:
+        """Return what a connection is made from; a protocol is agreed on where one is named (ALPN, RFC 7301)."""
+        which = server, protocol
         with self._lock:
             stamp = (self.trust.stamp, tuple(path.stat().st_mtime_ns for path in self.files))
-            made = self._made.get(server)
+            made = self._made.get(which)
             if made is None or made[0] != stamp:
-                made = self._made[server] = (stamp, self._context(server=server))
+                made = self._made[which] = (stamp, self._context(server=server, protocol=protocol))
             return made[1]
-
-    def material(self) -> tuple[bytes, bytes, bytes]:
-        """Return CA, key and certificates in PEM, for gRPC, which has a TLS of its own."""
-        certificate, key = self.files
-        anchors = "".join(item.pem for item in self.trust.anchors().authorities)
-        return anchors.encode(), key.read_bytes(), certificate.read_bytes()
 
     def presented(self, connection: SSL.Connection) -> Presented:
         """Return what the other side has shown; raise CredentialRefused for a certificate that cannot be used."""
@@ -163,7 +153,7 @@ class SecureChannel:
             )
         return own
 
-    def _context(self, *, server: bool) -> SSL.Context:
+    def _context(self, *, server: bool, protocol: bytes) -> SSL.Context:
         context = SSL.Context(SSL.TLS_SERVER_METHOD if server else SSL.TLS_CLIENT_METHOD)
         options = _OPTIONS
         if server and self._faults.on("renegotiation-allowed"):
@@ -185,13 +175,26 @@ class SecureChannel:
         if store is None:
             raise ConfigError("[tls] the TLS library has no certificate store")
         self.trust.fill(store)
-        # a server asks for the certificate here and demands it where the operation is known: operators have none
+        # over HTTP a server asks for it here and demands it where the operation is known: operators have none
         context.set_verify(SSL.VERIFY_PEER)
+        if protocol:
+            self._agree(context, protocol, server=server)
         if server and self._faults.on("foreign-ca-taken"):
-            context.set_verify(SSL.VERIFY_PEER, lambda _c, _x, error, _depth, sound: bool(sound) or error in _UNKNOWN)
+            context.set_verify(
+                context.get_verify_mode(), lambda _c, _x, error, _depth, sound: bool(sound) or error in _UNKNOWN
+            )
         if not server and self._faults.on("server-certificate-not-checked"):
             context.set_verify(SSL.VERIFY_NONE)
         return context
+
+    def _agree(self, context: SSL.Context, protocol: bytes, *, server: bool) -> None:
+        """Speak one protocol, which is between nodes only: every caller shows a certificate."""
+        if not server:
+            context.set_alpn_protos([protocol])
+            return
+        context.set_alpn_select_callback(lambda _connection, offered: protocol if protocol in offered else b"")
+        if not self._faults.on("grpc-certificate-not-demanded"):
+            context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
 
     def _offer(self, context: SSL.Context) -> None:
         """Set versions and suites."""

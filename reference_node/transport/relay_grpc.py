@@ -12,11 +12,15 @@ from urllib.parse import urlsplit
 
 import grpc
 
+from reference_node.errors import ConfigError
 from reference_node.proto.transport_pb2 import Inbound, Outbound
-from reference_node.security.tls import Mode, SecureChannel
+from reference_node.security.tls import SecureChannel
 from reference_node.transport.frames import SEQUENCE, TOPIC, Frame, cut
+from reference_node.transport.partner import Peer
 from reference_node.transport.relay import OK, Outgoing, RelayFailed, Route, refused
 from reference_node.transport.stamps import Stamps
+from reference_node.transport.tls import Called
+from reference_node.transport.tls_grpc import Folder, Way
 
 PROTOCOL: Final = "org.ppc.ptp.PrivateTransferProtocol"
 COMPONENTS: Final = "org.ppc.ptp.PrivateTransferTransport"
@@ -30,49 +34,76 @@ OPTIONS: Final = (
 )
 
 
+_Target = tuple[str, str]  # host and port, and the node that is there
+
+
 class GrpcRelay:
     """Carries messages to grpc:// addresses; one channel for each."""
 
-    def __init__(self, stamps: Stamps, *, timeout: float, chunk: int, tls: SecureChannel | None = None) -> None:
+    def __init__(
+        self,
+        stamps: Stamps,
+        *,
+        timeout: float,
+        chunk: int,
+        tls: SecureChannel | None = None,
+        handshake_seconds: float = 10.0,
+    ) -> None:
         self._stamps = stamps
         self._tls = tls
+        self._handshake_seconds = handshake_seconds
         self._timeout = timeout
         self._chunk = chunk
         self._lock = threading.Lock()
-        self._channels: dict[str, grpc.Channel] = {}
+        self._channels: dict[_Target, grpc.Channel] = {}
+        self._ways: dict[_Target, Way] = {}
+        self._folder: Folder | None = None
 
     def deliver(self, route: Route, batch: Sequence[Outgoing]) -> None:
         """Hand over a batch in order."""
-        channel = self._channel(route.peer.address)
+        channel = self._channel(route.peer)
         try:
             if len(batch) == 1 and batch[0].short(self._chunk):
                 self._invoke(channel, route, batch[0])
             else:
                 self._transport(channel, route, batch)
         except grpc.RpcError as failure:
-            raise RelayFailed(f"unreachable: {_status(failure)}", transient=True, heard=False) from failure
+            way = self._ways.get(_target(route.peer))
+            why = (way and way.failure) or _status(failure)
+            raise RelayFailed(f"unreachable: {why}", transient=True, heard=False) from failure
 
     def close(self) -> None:
         """Close every channel."""
         with self._lock:
             for channel in self._channels.values():
                 channel.close()
+            for way in self._ways.values():
+                way.close()
+            if self._folder is not None:
+                self._folder.close()
+            self._folder = None
             self._channels.clear()
+            self._ways.clear()
 
-    def _channel(self, address: str) -> grpc.Channel:
-        target = urlsplit(address).netloc
+    def _channel(self, peer: Peer) -> grpc.Channel:
+        target = _target(peer)
         with self._lock:
             if target not in self._channels:
                 self._channels[target] = self._open(target)
             return self._channels[target]
 
-    def _open(self, target: str) -> grpc.Channel:
+    def _open(self, target: _Target) -> grpc.Channel:
+        netloc, node_id = target
         if self._tls is None:
-            return grpc.insecure_channel(target, options=OPTIONS)
-        if self._tls.mode == Mode.GM:
-            raise RelayFailed("gRPC has no national suites", transient=False, heard=False)
-        credentials = grpc.ssl_channel_credentials(*self._tls.material())
-        return grpc.secure_channel(target, credentials, options=OPTIONS)
+            return grpc.insecure_channel(netloc, options=OPTIONS)
+        parts = urlsplit(f"//{netloc}")
+        called = Called(parts.hostname or "", parts.port or 0, node_id)
+        try:
+            self._folder = self._folder or Folder()
+            way = self._ways[target] = Way(self._tls, self._folder, called, self._handshake_seconds)
+        except (OSError, ConfigError) as failure:
+            raise RelayFailed(f"no channel could be opened: {failure}", transient=True, heard=False) from failure
+        return grpc.insecure_channel(way.target, options=(*OPTIONS, ("grpc.default_authority", netloc)))
 
     def _invoke(self, channel: grpc.Channel, route: Route, message: Outgoing) -> None:
         metadata = {TOPIC: message.topic, SEQUENCE: str(message.sequence)}
@@ -136,6 +167,10 @@ class _Progress:
                 cancel()
 
         threading.Thread(target=_watch, name="stream-watch", daemon=True).start()
+
+
+def _target(peer: Peer) -> _Target:
+    return urlsplit(peer.address).netloc, peer.node_id
 
 
 def _judge(answer: Outbound) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import socket
 import ssl
 import time
+from dataclasses import dataclass
 from typing import Any, Final
 
 import requests
@@ -43,6 +44,28 @@ def shake(connection: SSL.Connection, sock: socket.socket, seconds: float) -> No
             return
         if not ready:
             raise TimeoutError("timed out")
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """Who is called: a host at a port, and the node that must be there, with None whichever is."""
+
+    host: str
+    port: int
+    node_id: str | None
+
+
+def secured(
+    channel: SecureChannel, sock: socket.socket, called: Called, seconds: float, protocol: bytes = b""
+) -> SSL.Connection:
+    """Shake hands with a server and make sure that it is the one that is called; raise SecurityFailure or SSL.Error."""
+    connection = SSL.Connection(channel.context(server=False, protocol=protocol), sock)
+    connection.set_connect_state()
+    if any(character.isalpha() for character in called.host) and ":" not in called.host:
+        connection.set_tlsext_host_name(called.host.encode("idna"))
+    shake(connection, sock, seconds)
+    channel.check_server(channel.presented(connection), called.host, called.port, called.node_id)
+    return connection
 
 
 class TlsAdapter(Adapter):
@@ -158,14 +181,9 @@ class ClientContext:
 
     def wrap_socket(self, sock: socket.socket, server_hostname: str | None = None, **_kwargs: Any) -> WrappedSocket:
         """Shake hands; raise ssl.SSLError where the other end is not the one that is called."""
-        host, port = server_hostname or "", sock.getpeername()[1]
+        called = Called(server_hostname or "", sock.getpeername()[1], self._node_id)
         try:
-            connection = SSL.Connection(self._channel.context(server=False), sock)
-            connection.set_connect_state()
-            if any(character.isalpha() for character in host) and ":" not in host:
-                connection.set_tlsext_host_name(host.encode("idna"))
-            shake(connection, sock, min(self._seconds, sock.gettimeout() or self._seconds))
-            self._channel.check_server(self._channel.presented(connection), host, port, self._node_id)
+            connection = secured(self._channel, sock, called, min(self._seconds, sock.gettimeout() or self._seconds))
         except (SSL.Error, SecurityFailure, ConfigError) as refused:
             sock.close()
             raise ssl.SSLError(f"{type(refused).__name__}: {refused}") from refused

@@ -39,7 +39,8 @@ def data_plane(
     chunk = config.channel_chunk_kib * 1024
     stamps = Stamps(node_id, clock, identity, faults)
     http = HttpRelay(stamps, outbound, timeout=config.channel_timeout_seconds, chunk=chunk)
-    grpc = GrpcRelay(stamps, timeout=config.channel_timeout_seconds, chunk=chunk, tls=tls)
+    seconds = config.tls_handshake_seconds
+    grpc = GrpcRelay(stamps, timeout=config.channel_timeout_seconds, chunk=chunk, tls=tls, handshake_seconds=seconds)
     spool = Spool(
         None if config.data is None else config.data / "spool",
         memory=config.channel_memory_mib * _MIB,

@@ -233,20 +233,22 @@ def test_a_caller_that_dawdles_is_left(tmp_path: Path) -> None:
             assert idle.recv(1) == b""
 
 
-def test_messages_over_grpc_are_secured_in_mode_intl(tmp_path: Path) -> None:
-    """The certificates of the channel serve gRPC too."""
-    with realm("intl", tmp_path) as here:
-        a, b = here.serve("node-a", grpc_port=0), here.serve("node-b", grpc_port=0)
-        _sign(a, b, b.address)
-        addresses = {"node-a": a.grpc_address or "", "node-b": b.grpc_address or ""}
-        for server in (a, b):
-            server.node.sessions.open(SESSION, TOKEN, PARTIES, addresses)
-        with (
-            ChannelClient(a.node.component_address, SESSION, TOKEN, "guest.0", PARTIES, timeout=20.0) as guest,
-            ChannelClient(b.node.component_address, SESSION, TOKEN, "host.0", PARTIES, timeout=20.0) as host,
-        ):
-            guest.send("host.0", "step", b"over grpc")
-            assert host.recv("guest.0", "step") == b"over grpc"
+def test_messages_over_grpc_are_secured(here: Realm) -> None:
+    """The certificates of the channel serve gRPC too, national ones as well: a small message and a stream of frames."""
+    a, b = here.serve("node-a", grpc_port=0), here.serve("node-b", grpc_port=0)
+    _sign(a, b, b.address)
+    addresses = {"node-a": a.grpc_address or "", "node-b": b.grpc_address or ""}
+    for server in (a, b):
+        server.node.sessions.open(SESSION, TOKEN, PARTIES, addresses)
+    with (
+        ChannelClient(a.node.component_address, SESSION, TOKEN, "guest.0", PARTIES, timeout=20.0) as guest,
+        ChannelClient(b.node.component_address, SESSION, TOKEN, "host.0", PARTIES, timeout=20.0) as host,
+    ):
+        for payload in (b"over grpc", b"x" * 30_000_000):
+            guest.send("host.0", "step", payload)
+            assert host.recv("guest.0", "step") == payload
+            host.send("guest.0", "back", payload)
+            assert guest.recv("host.0", "back") == payload
 
 
 def _settings(tmp_path: Path, mode: str, files: Files, ca: Pki, **more: Any) -> Config:
@@ -261,7 +263,7 @@ def _settings(tmp_path: Path, mode: str, files: Files, ca: Pki, **more: Any) -> 
 
 
 def test_a_channel_that_is_not_whole_stops_the_start(tmp_path: Path) -> None:
-    """Missing files, files of another mode, another key, another node, suites of the other mode, gRPC with gm."""
+    """Missing files, files of another mode, another key, another node, suites of the other mode."""
     with realm("gm", tmp_path) as here:
         mine, other = here.files("node-a"), here.files("node-b")
         (tmp_path / "intl").mkdir()
@@ -273,7 +275,6 @@ def test_a_channel_that_is_not_whole_stops_the_start(tmp_path: Path) -> None:
             ("is not the key of", _settings(tmp_path, "gm", crossed, here.ca)),
             ("not of this node", _settings(tmp_path, "gm", other, here.ca)),
             ("none of them", _settings(tmp_path, "gm", mine, here.ca, tls_suites=["TLS_AES_128_GCM_SHA256"])),
-            ("no national suites", _settings(tmp_path, "gm", mine, here.ca, grpc_port=0)),
             ("No such file", _settings(tmp_path, "gm", mine, here.ca, tls_ca=tmp_path / "none.pem")),
             ("holds no revocation list", _settings(tmp_path, "gm", mine, here.ca, tls_crl=p256.folder / "ca.pem")),
         ]

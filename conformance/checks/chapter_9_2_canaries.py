@@ -77,16 +77,22 @@ def _found(story: Story, place: str, *, digested: bool) -> Iterator[dict[str, An
             yield row
 
 
-def _kept(story: Story, code: str, place: str, *, digested: bool) -> Iterator[Finding]:
+def _kept(story: Story, code: str, place: str, *, digested: bool, step: str = "use") -> Iterator[Finding]:
     for row in _found(story, place, digested=digested):
         words = f"{row['canary']} as {row['form']} in {row['name']}"
-        yield expect.finding(code, story.step("use"), expected="nothing of it", actual=words)
+        yield expect.finding(code, story.step(step), expected="nothing of it", actual=words)
 
 
 @check("9.2-e-2", "canaries_in_storage", "SECRET_STORED_IN_CLEAR")
 def secret_is_not_stored_in_clear(story: Story) -> Iterator[Finding]:
     """Places of datasets, tokens of permits and parameters are in no file in clear, hexadecimal, base64 or UTF-16."""
     yield from _kept(story, "SECRET_STORED_IN_CLEAR", _STORAGE, digested=False)
+
+
+@check("9.2-e-2", "canaries_in_outputs", "OUTPUT_STORED_IN_CLEAR")
+def output_of_a_task_is_not_stored_in_clear(story: Story) -> Iterator[Finding]:
+    """What a task has put out, and its operator is shown, is in no file in clear, hexadecimal, base64 or UTF-16."""
+    yield from _kept(story, "OUTPUT_STORED_IN_CLEAR", _STORAGE, digested=False, step="report")
 
 
 @check("9.2-e-2", "canaries_in_storage", "SECRET_STORED_UNSALTED")

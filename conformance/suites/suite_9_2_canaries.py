@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 
-from conformance.harness.errors import Undrivable
+from conformance.harness.errors import Prerequisite, Undrivable
 from conformance.harness.profile_model import Protocol
 from conformance.harness.registry import scenario
 from conformance.harness.world import World
-from conformance.suites import drafts
+from conformance.suites import drafts, work
 from conformance.suites.material import granted, needed, own_dataset, shown, use
 
 NO_PLACE = "profile: [operator_hooks] names neither storage_path nor dump, so what the target stores cannot be searched"
@@ -81,3 +81,22 @@ def test_canaries_in_storage(world: World) -> None:
     if after["places"]["storage"]["sha256"] == before["places"]["storage"]["sha256"]:
         raise Undrivable("profile: what [operator_hooks] names did not change while secrets were planted")
     world.fact("searched", after)
+
+
+@scenario(exclusive=True)
+def test_canaries_in_outputs(world: World) -> None:
+    """A component reports a result with a secret in it, and what the target has stored is searched for it (9.2-e-2)."""
+    deposits = world.stage.deposits
+    if deposits is None:
+        raise Undrivable(NO_PLACE)
+    partner = work.played(world)
+    job_id = work.own_job(world, partner, work.dag(work.registered(world), first=()))
+    task_id = work.started(world, partner, job_id, "first")["first"]
+    work.task_is(world, "runs", job_id, task_id, "RUNNING")
+    result = {"output_type": "report", "output_content": {"finding": _canary(world, "output")}}
+    needed(world.own("report", "ownTaskReport", {"job_id": job_id, "task_id": task_id, **result}))
+    kept = world.own("kept", "ownTaskQuery", {"job_id": job_id, "task_id": task_id})
+    if world.facts["canaries"]["output"] not in str(kept.at("/outputs")):
+        raise Prerequisite("the target does not show what its task has put out")
+    world.fact("searched", deposits.searched(world.facts["canaries"]))
+    world.own("stop", "ownJobStop", {"job_id": job_id})

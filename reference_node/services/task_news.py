@@ -6,6 +6,8 @@ once.
 
 from __future__ import annotations
 
+import json
+
 from sqlalchemy.orm import Session
 
 from reference_node.domain.task import Cause, Standing, TaskStatus
@@ -75,7 +77,8 @@ def receive_own_callback(node: Node, session: Session, body: Body) -> None:
 def report(node: Node, session: Session, body: Body) -> None:
     """Keep what a task has put out; the same again is kept once (8.5.6)."""
     task = tasks.of_job(node, session, body, "report-of-other-job-taken")
-    if not parts_of(session, task.task_id, node.node_id):
+    own = parts_of(session, task.task_id, node.node_id)
+    if not own:
         raise Refusal("RESOURCE_NOT_FOUND", pointer="/task_id")
     if task.status in (TaskStatus.PENDING, TaskStatus.FAILED):
         raise Refusal("JOB_NOT_READY", pointer="/task_id")
@@ -84,5 +87,7 @@ def report(node: Node, session: Session, body: Body) -> None:
         return
     if defect(node, "report-type-lost"):
         output["output_type"] = "report"
+    if defect(node, "task-outputs-kept-in-clear"):
+        own[0].detail = json.dumps(output["output_content"])[:512]
     if output not in task.outputs:
         task.outputs = [*task.outputs, output]

@@ -182,8 +182,6 @@ def stage(
     )
 
 
-def collect(
-    collector: Collector, scenarios: Sequence[Scenario], *, jobs: int, progress: Progress | None = None
 def listen(current: Stage) -> None:
     """Have the partners of a run serve where the profile says, over gRPC too where the target offers it."""
     place = current.profile.partner
@@ -191,6 +189,8 @@ def listen(current: Stage) -> None:
     current.receiver.start(place.host, place.port, place.address, grpc_port)
 
 
+def collect(
+    collector: Collector, scenarios: Sequence[Scenario], *, jobs: int, progress: Progress | None = None
 ) -> None:
     """Act out scenarios, the ordinary ones in parallel, then the exclusive ones one by one."""
     tell = progress or (lambda _name, _transcript: None)

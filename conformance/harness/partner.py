@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from cheroot import wsgi
 
-from conformance.harness import canary, channel, partner_grpc, signing
+from conformance.harness import canary, channel, signing
 from conformance.harness.binding import Binding
 from conformance.harness.clock import Clock
 from conformance.harness.partner_grpc import GrpcListener
@@ -316,7 +316,7 @@ class Receiver:
         self._server = server
         self._thread = threading.Thread(target=server.serve, name="hutong-partner", daemon=True)
         self._thread.start()
-        if grpc_port is not None and partner_grpc.offered(wardrobe):
+        if grpc_port is not None:
             self._grpc = GrpcListener(self, host, grpc_port, wardrobe)
             shown = urlsplit(self.address).netloc.rpartition(":")[0] or urlsplit(self.address).netloc
             self.grpc_address = f"grpc://{shown}:{self._grpc.port}"

@@ -15,12 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
 import grpc
+from OpenSSL import SSL
 
 from conformance.harness import channel, ptp
 from conformance.harness.profile_model import TlsMode
 from conformance.harness.records import Answer, Request
 from conformance.harness.target import NOBODY
 from conformance.harness.tls import GATEWAY, Wardrobe
+from conformance.harness.tls_tunnel import Tunnels
 
 AWAY: Final = "UNAVAILABLE"
 HANGS: Final = "DEADLINE_EXCEEDED"
@@ -78,10 +80,11 @@ class Gate:
 
 
 class GrpcListener:
-    """A gate on a socket: plain, or with mutual TLS where there is a wardrobe."""
+    """A gate on a socket: plain, or with mutual TLS where there is a wardrobe, through a tunnel in mode gm."""
 
     def __init__(self, taker: Taker, host: str, port: int, wardrobe: Wardrobe | None = None) -> None:
         self._gate = Gate(taker)
+        self._tunnels: Tunnels | None = None
         workers = ThreadPoolExecutor(_THREADS, thread_name_prefix="hutong-partner-grpc")
         limits = (("grpc.max_receive_message_length", _LARGEST),)
         self._server = grpc.server(workers, options=limits)
@@ -102,15 +105,28 @@ class GrpcListener:
     def stop(self) -> None:
         """Stop serving."""
         self._server.stop(grace=_GRACE_SECONDS).wait()
+        if self._tunnels is not None:
+            self._tunnels.close()
 
     def _bound(self, host: str, port: int, wardrobe: Wardrobe | None) -> int:
         shown = f"[{host}]" if ":" in host else host
         if wardrobe is None:
             return self._server.add_insecure_port(f"{shown}:{port}")
-        place = f"{shown}:{port or _free_port(host)}"  # the certificate names the port
+        bound = port or _free_port(host)  # the certificate names the port
+        place = f"{shown}:{bound}"
+        if wardrobe.settings.mode is TlsMode.GM:
+            context = wardrobe.context(NOBODY, GATEWAY, server=True, address=f"https://{place}")
+            return self._tunnelled(host, bound, context)
         ca, key, certificate = wardrobe.material(NOBODY, GATEWAY, f"https://{place}")
         credentials = grpc.ssl_server_credentials([(key, certificate)], ca, require_client_auth=True)
         return self._server.add_secure_port(place, credentials)
+
+    def _tunnelled(self, host: str, port: int, context: SSL.Context) -> int:
+        """Listen behind a tunnel, for gRPC's own TLS has no national suites."""
+        self._tunnels = Tunnels()
+        inner = self._tunnels.path()
+        self._server.add_insecure_port(f"unix:{inner}")
+        return self._tunnels.inward(context, host, port, inner)
 
     def _invoke(self, body: bytes, context: grpc.ServicerContext) -> bytes:
         try:
@@ -123,11 +139,6 @@ class GrpcListener:
             yield from self._gate.stream(channel.METHODS["chanTransport"], context.invocation_metadata(), bodies)
         except BrokenOff as broken:
             _end(broken, context)
-
-
-def offered(wardrobe: Wardrobe | None) -> bool:
-    """Whether gRPC can be played over this channel: its libraries have no national suites."""
-    return wardrobe is None or wardrobe.settings.mode is not TlsMode.GM
 
 
 def _free_port(host: str) -> int:

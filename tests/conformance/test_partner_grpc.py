@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+from OpenSSL import SSL
 
 from conformance.harness import channel, ptp, signing
 from conformance.harness.binding import load_binding
@@ -18,7 +19,8 @@ from conformance.harness.partner import Behaviour, Partner, Receiver, Reply
 from conformance.harness.partner_grpc import AWAY, HANGS
 from conformance.harness.profile_model import TlsMode, TlsSettings
 from conformance.harness.records import Exchange
-from conformance.harness.tls import Wardrobe
+from conformance.harness.tls import Flaw, Wardrobe
+from conformance.harness.tls_tunnel import Tunnels
 from reference_node.security.pki import Pki
 from tests.waiting import eventually
 
@@ -148,30 +150,41 @@ def test_a_refusal_ends_a_stream_and_a_cut_one_counts_as_unheard(
     assert [row.answer.status for row in heard if row.answer] == [503, 499]
 
 
-def test_over_tls_both_certificates_are_demanded(tmp_path: Path, heard: list[Exchange]) -> None:
-    """A caller with a certificate of the CA is heard, one in clear or of another CA is not."""
-    own, other = (Pki.init(tmp_path / name, "p256") for name in ("ca", "other"))
+@pytest.mark.parametrize(("mode", "suite"), [(TlsMode.INTL, "p256"), (TlsMode.GM, "sm2")])
+def test_over_tls_both_certificates_are_demanded(
+    mode: TlsMode, suite: str, tmp_path: Path, heard: list[Exchange]
+) -> None:
+    """A caller with a certificate of the CA is heard, one in clear, of another CA or without one is not."""
+    own, other = (Pki.init(tmp_path / name, suite) for name in ("ca", "other"))
     wardrobe, stranger = (
         Wardrobe(
             TlsSettings(
-                TlsMode.INTL,
-                ca=own.folder / "ca.pem",
-                issuer=issuer.folder / "ca.pem",
-                issuer_key=issuer.folder / "ca-key.pem",
+                mode, ca=own.folder / "ca.pem", issuer=issuer.folder / "ca.pem", issuer_key=issuer.folder / "ca-key.pem"
             )
         )
         for issuer in (own, other)
     )
     receiver, _ = _receiver(heard, wardrobe)
-    place = _place(receiver)
+    tunnels = Tunnels()
+
+    def call(context: SSL.Context) -> dict[str, Any]:
+        host, port = _place(receiver).split(":")
+        with grpc.insecure_channel(f"unix:{tunnels.outward(context, host, int(port))}") as opened:
+            return _invoke(opened, b"hello")
+
     try:
-        with grpc.secure_channel(place, grpc.ssl_channel_credentials(*wardrobe.material("node-b"))) as opened:
-            assert _invoke(opened, b"hello")["code"] == channel.OK
-        with grpc.secure_channel(place, grpc.ssl_channel_credentials(*stranger.material("node-b"))) as opened:
+        assert call(wardrobe.context("node-b"))["code"] == channel.OK
+        for context in (stranger.context("node-b"), wardrobe.context("node-b", flaw=Flaw.BARE)):
+            assert _broken(lambda context=context: call(context)) == grpc.StatusCode.UNAVAILABLE  # type: ignore[misc]
+        with grpc.insecure_channel(_place(receiver)) as opened:
             assert _broken(lambda: _invoke(opened, b"hello")) == grpc.StatusCode.UNAVAILABLE
-        with grpc.insecure_channel(place) as opened:
-            assert _broken(lambda: _invoke(opened, b"hello")) == grpc.StatusCode.UNAVAILABLE
+        if mode is TlsMode.INTL:
+            with grpc.secure_channel(
+                _place(receiver), grpc.ssl_channel_credentials(*wardrobe.material("node-b"))
+            ) as opened:
+                assert _invoke(opened, b"hello")["code"] == channel.OK
     finally:
+        tunnels.close()
         stranger.close()
         receiver.stop()
-    assert len(heard) == 1
+    assert len(heard) == (2 if mode is TlsMode.INTL else 1)

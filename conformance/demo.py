@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Self
 
 from conformance.harness.errors import HarnessError, UsageError
+from conformance.harness import ip_versions
 from conformance.harness.verdict import ExitCode
 
 LOCKOUT_SECONDS = 2
 LINGER_SECONDS = 1
 SETTINGS = f"[job]\nsession_linger_seconds = {LINGER_SECONDS}\n"
 GRPC = "\n[channel]\ngrpc_port = {}\n"
+HOSTS = ("127.0.0.1", "::1")
 REVOKED = "hutong-node-revoked"
 BEYOND = "hutong-node-beyond"
 SUITES = {"gm": "sm2", "intl": "p256"}
@@ -37,6 +39,7 @@ class Served:
     node_id: str
     address: str
     grpc: str
+    others: tuple[str, ...]
     token_file: Path
     data: Path
     process: subprocess.Popen[str]
@@ -59,7 +62,8 @@ class Secured:
 
     def settings(self, node_id: str, *ports: int) -> str:
         """Certify a node at its ports and return what its configuration says about TLS."""
-        addresses = [word for port in ports for word in ("--address", f"127.0.0.1:{port}")]
+        places = [_at(host, port) for port in ports for host in _hosts()]
+        addresses = [word for place in places for word in ("--address", place)]
         _pki("issue", node_id, *addresses, "--ca", str(self.ca))
         own = self.ca / node_id
         files = {"certificate": own / "certificate.pem", "key": own / "key.pem"}
@@ -90,6 +94,15 @@ def _gap_settings(folder: Path, address: str) -> str:
 
 
 def _free_port() -> int:
+def _hosts() -> list[str]:
+    """Return the loopback addresses of this machine, of one version of IP or of both."""
+    return [host for host in HOSTS if not ip_versions.missing(host)]
+
+
+def _at(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
         return port
@@ -113,6 +126,7 @@ def serve(
     settings.write_text(
         SETTINGS
         + GRPC.format(grpc_port)
+        + f"\n[server]\nhost = {json.dumps(_hosts())}\n"
         + ("" if secured is None else secured.settings(node_id, port, grpc_port))
         + ("" if gap is None else _gap_settings(gap, f"{'http' if secured is None else 'https'}://127.0.0.1:{port}")),
         encoding="utf-8",
@@ -129,7 +143,30 @@ def serve(
             kind = UsageError if process.wait(timeout=START_SECONDS) == ExitCode.USAGE else HarnessError
             raise kind(f"the reference node {node_id} did not start", hint=log.read_text(encoding="utf-8")[-2000:])
         ready = json.loads(line)
-        yield Served(node_id, ready["address"], ready.get("grpc", ""), data / "operator-token", data, process)
+        others = tuple(ready.get("addresses", ())[1:])
+        yield Served(node_id, ready["address"], others, ready.get("grpc", ""), data / "operator-token", data, process)
+    finally:
+        _end(process)
+
+
+@contextmanager
+def relay(folder: Path, faults: Sequence[str] = ()) -> Iterator[dict[str, object]]:
+    """Run a relay between two nodes that the suite plays until the block ends; hand out its section of a profile."""
+    hutong = [sys.executable, "-m", "conformance.cli", "gap"]
+    made = subprocess.run([*hutong, "prepare", str(folder)], capture_output=True, text=True, check=True)
+    state, errors = folder / "state", folder / "relay.log"
+    command = [*hutong, "run", "--policy", str(folder / "gap.toml"), "--state", str(state)]
+    for side in ("outer", "inner"):
+        command += [f"--{side}", str(folder / side)]
+    for fault in faults:
+        command += ["--fault", fault]
+    with errors.open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        if not (process.stdout and process.stdout.readline()):
+            raise HarnessError("the relay did not start", hint=errors.read_text(encoding="utf-8")[-2000:])
+        told = {"evidence": [*hutong, "evidence", "--state", str(state)], "key": str(state / "relay.pem")}
+        yield {**tomllib.loads(made.stdout)["gap"]["relay"], **told}
     finally:
         process.terminate()
         try:
@@ -170,6 +207,7 @@ def profile_of(target: Served, peer: Served) -> dict[str, object]:
         "operator_hooks": {
             "storage_path": [str(target.data)],
             "logs_path": [str(target.data.with_suffix(".log"))],
+            **({"other_url": target.others[0]} if target.others else {}),
             "tamper": [sys.executable, "-m", "conformance.selftest.tampering", str(target.data / "node.db")],
         },
         "peer": {"url": peer.address, "node_id": peer.node_id, "token_file": str(peer.token_file)},

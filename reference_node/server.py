@@ -132,6 +132,8 @@ class NodeServer:
         port, tls = self._config.port, self.node.tls
         adapter = None if tls is None else TlsAdapter(tls, self._config.tls_handshake_seconds)
         for host in self._config.hosts:
+            if ":" in host and self.node.faults.on("ipv6-not-served"):
+                continue
             port = self._listen(host, port, adapter)
         if adapter is not None:
             inner = self._listen(_INNER_HOST, 0, None)

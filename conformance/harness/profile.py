@@ -22,6 +22,7 @@ shows in `repr`, in `public()` or in an error.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -83,12 +84,12 @@ def parse_profile(data: Mapping[str, Any], where: str, environ: Mapping[str, str
     folder, environ = Path(where).parent, os.environ if environ is None else environ
     return Profile(
         source=where,
-        target=_target(top.table("target", ("name", "url", "node_id", "binding", "grpc")), folder),
+        target=_target(top.table("target", tuple(Target.__dataclass_fields__)), folder),
         operator=_operator(top.table("operator", _TOKEN_KEYS), folder, environ),
         auditor=_operator(top.table("auditor", _TOKEN_KEYS), folder, environ),
         capabilities=_capabilities(top.table("capabilities", ("protocols", "roles", "auth_types"))),
         timings=_timings(top.table("timings", tuple(Timings.__dataclass_fields__))),
-        partner=_partner(top.table("partner", ("listen", "address", "grpc_port"))),
+        partner=_partner(top.table("partner", ("listen", "address", "grpc_port", "other_host"))),
         tls=_tls(top.table("tls", ("mode", *_TLS_FILES)), folder),
         peer=_peer(top.table("peer", ("url", "node_id", *_TOKEN_KEYS)), folder, environ),
         gap=_gap(top.table("gap", ("folder", "partner")), folder),
@@ -102,10 +103,9 @@ def _target(table: Table, folder: Path) -> Target:
     binding = table.text("binding", "reference")
     if binding.endswith(".toml"):
         binding = str(folder / binding)
-    grpc = table.text("grpc", "")
-    return Target(
-        table.text("name", node_id), url, node_id, binding, _address(table, "grpc", grpc, "grpc") if grpc else ""
-    )
+    name, grpc, other = table.text("name", node_id), table.text("grpc", ""), table.text("other_url", "")
+    grpc = _address(table, "grpc", grpc, "grpc") if grpc else ""
+    return Target(name, url, node_id, binding, grpc, _address(table, "other_url", other) if other else "")
 
 
 def _node_id(table: Table, key: str = "node_id") -> str:
@@ -201,7 +201,16 @@ def _partner(table: Table) -> PartnerPlace:
         raise table.fault("listen", f'"{listen}" is not host:port', 'Write it as "127.0.0.1:0"; 0 takes a free port.')
     address = table.text("address", "")
     grpc_port = table.integer("grpc_port", 0, most=65535)
-    return PartnerPlace(host, int(port), _address(table, "address", address) if address else "", grpc_port)
+    address = _address(table, "address", address) if address else ""
+    return PartnerPlace(host, int(port), address, grpc_port, _figures(table, "other_host"))
+
+
+def _figures(table: Table, key: str) -> str:
+    host = table.text(key, "")
+    try:
+        return str(ipaddress.ip_address(host)) if host else ""
+    except ValueError:
+        raise table.fault(key, f'"{host}" is no IP address', 'Write it in figures, such as "2001:db8::7".') from None
 
 
 def _address(table: Table, key: str, text: str, *schemes: str) -> str:

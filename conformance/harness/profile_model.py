@@ -69,7 +69,8 @@ class Secret:
 class Target:
     """The node under test: where it serves, who it is, which binding it speaks.
 
-    `grpc` is where its data plane is reached over gRPC, "" where it is not.
+    `grpc` is where its data plane is reached over gRPC, "" where it is not; `other_url` is where it is reached over the
+    other version of IP.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Target:
     node_id: str
     binding: str = "reference"
     grpc: str = ""
+    other_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ class Timings:
 class PartnerPlace:
     """Where the nodes that the harness plays listen; `address` is what they advertise, "" the place itself.
 
-    Over gRPC they listen on the same host, where the target offers gRPC too.
+    Over gRPC they listen on the same host, where the target offers gRPC too; on `other_host` where the target is reached
+    over another version of IP than that of `host`.
     """
 
     host: str = "127.0.0.1"
@@ -118,6 +121,7 @@ class PartnerPlace:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
+    other_host: str = ""
     """Another node of the vendor's that the target can be tested against, with its own operator's token."""
 
     url: str
@@ -206,7 +210,7 @@ class Profile:
             "target": _fields(self.target) | {"binding": Path(self.target.binding).name},
             "capabilities": _fields(self.capabilities),
             "timings": _fields(self.timings),
-            "partner": {"listen": place, "address": self.partner.address, "grpc_port": self.partner.grpc_port},
+            "partner": {"listen": place, **_fields(self.partner, without=("host", "port"))},
             "declarations": {
                 name: {"statement": row.statement, "document": row.document} for name, row in self.declarations.items()
             },
@@ -218,8 +222,8 @@ class Profile:
         return shown
 
 
-def _fields(record: Any) -> dict[str, Any]:
-    values = {name: getattr(record, name) for name in record.__dataclass_fields__}
+def _fields(record: Any, without: tuple[str, ...] = ()) -> dict[str, Any]:
+    values = {name: getattr(record, name) for name in record.__dataclass_fields__ if name not in without}
     return {
         name: [str(item) for item in value] if isinstance(value, tuple) else value for name, value in values.items()
     }

@@ -3,7 +3,7 @@
 A fault is *killed* when it was reached and exactly the finding that it declares appears (others only where it declares
 them as blast). It is *unreached* when the suite never came to its place, *survived* when its finding is missing,
 *collateral* when findings appear that it does not declare. A scenario is run again for a fault only if the unmutated
-run asked at that fault's place during that scenario: elsewhere the fault cannot change anything. Defects of the secure
+run asked at that fault's place during that scenario: elsewhere the fault cannot change anything. Defects of the
 channel are tried over sockets, in the scenarios about it; everything else runs in process, without sockets.
 
 `python -m conformance.selftest.killmatrix --only 8.1` prints the matrix of one chapter.
@@ -35,6 +35,7 @@ from reference_node.faults import Fault, declared
 # End-to-end stories: whatever defect lies on their way may show in them, beside the finding that names it.
 COMPOSITE = frozenset({"two_nodes"})
 STAND_INS = 12
+_LABS: Mapping[str, str] = served.LABS
 
 
 class Fate(StrEnum):
@@ -116,12 +117,12 @@ def _plan() -> engine.Plan:
 
 
 def _lab_of(scenario: Scenario) -> str:
-    """Return the lab in which a scenario runs; those about the secure channel need sockets."""
-    return served.NAME if scenario.act.__module__ == served.MODULE else ""
+    """Return the lab in which a scenario runs; those about the channel itself need sockets."""
+    return _LABS.get(scenario.act.__module__, "")
 
 
 def _room(name: str, faults: Sequence[str] = ()) -> Lab | served.ServedLab:
-    return served.served_lab(faults) if name == served.NAME else lab(faults)
+    return served.served_lab(name, faults) if name else lab(faults)
 
 
 def _judge(transcripts: Mapping[str, Transcript]) -> list[CheckResult]:
@@ -135,7 +136,7 @@ def run_baseline(scenarios: Iterable[Scenario] | None = None) -> Baseline:
     common: dict[str, frozenset[str]] = {}
     chosen = _plan().scenarios if scenarios is None else tuple(scenarios)
     transcripts: dict[str, Transcript] = {}
-    for name in (served.NAME, ""):
+    for name in (*dict.fromkeys(_LABS.values()), ""):
         mine = [scenario for scenario in chosen if _lab_of(scenario) == name]
         transcripts |= _run_ground(name, mine, places, common) if mine else {}
     return Baseline(tuple(_judge(transcripts)), places, common)

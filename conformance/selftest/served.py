@@ -1,4 +1,7 @@
-"""The reference node behind sockets with mutual TLS, for defects of the channel that no run in process can show.
+"""The reference node behind sockets, for defects of the channel that no run in process can show: two labs.
+
+    tls        mutual TLS, over IPv4
+    sockets    plain HTTP, over IPv4 and IPv6
 
 Everything is real: cheroot, handshakes, certificates of a CA that is made for the purpose, the harness's own receiver;
 only the clock of the run in process is missing. A lab takes well under a second to build.
@@ -7,15 +10,14 @@ only the clock of the run in process is missing. A lab takes well under a second
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from conformance.harness import engine
 from conformance.harness.binding import load_binding
 from conformance.harness.profile import parse_profile
-from conformance.harness.profile_model import Profile
 from conformance.harness.records import Transcript
 from conformance.harness.registry import Scenario
 from conformance.selftest.inprocess import NODE_ID, TOKEN
@@ -25,9 +27,15 @@ from reference_node.security.certificates import Address, Holder
 from reference_node.security.pki import Pki
 from reference_node.server import NodeServer
 
-NAME: Final = "tls"
-MODULE: Final = "conformance.suites.suite_9_1_tls"
+TLS: Final = "tls"
+SOCKETS: Final = "sockets"
+# which scenarios are acted out where
+LABS: Final[Mapping[str, str]] = {
+    "conformance.suites.suite_9_1_tls": TLS,
+    "conformance.suites.suite_9_1_ip_versions": SOCKETS,
+}
 _HOST: Final = "127.0.0.1"
+_HOSTS: Final = (_HOST, "::1")
 _REVOKED: Final = "node-revoked"
 
 
@@ -37,7 +45,7 @@ class ServedLab:
 
     server: NodeServer
     collector: engine.Collector
-    folder: tempfile.TemporaryDirectory[str]
+    folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def node(self) -> Node:
@@ -54,11 +62,24 @@ class ServedLab:
         """Let go of sockets, threads and keys."""
         self.collector.stage.receiver.stop()
         self.server.stop()
-        self.folder.cleanup()
+        if self.folder is not None:
+            self.folder.cleanup()
 
 
-def served_lab(faults: Sequence[str] = ()) -> ServedLab:
-    """Serve a node with these defects on loopback, in mode intl, and set a stage around it."""
+def served_lab(name: str, faults: Sequence[str] = ()) -> ServedLab:
+    """Serve a node with these defects on loopback, and set a stage around it."""
+    return _secured(faults) if name == TLS else _plain(faults)
+
+
+def _plain(faults: Sequence[str]) -> ServedLab:
+    config = load_config(None, node_id=NODE_ID, host=_HOSTS, port=0, operator_token=TOKEN, faults=tuple(faults))
+    server = NodeServer(config)
+    server.start()
+    other = f"http://[::1]:{server.address.rpartition(':')[2]}"
+    return _staged(server, {"other_url": other}, {"timings": {"callback_seconds": 3.0}})
+
+
+def _secured(faults: Sequence[str]) -> ServedLab:
     folder = tempfile.TemporaryDirectory(prefix="hutong-lab-")
     root = Path(folder.name)
     ca = Pki.init(root, "p256")
@@ -70,6 +91,7 @@ def served_lab(faults: Sequence[str] = ()) -> ServedLab:
         None,
         node_id=NODE_ID,
         port=0,
+        grpc_port=0,
         operator_token=TOKEN,
         tls="intl",
         tls_certificate=own.certificate,
@@ -82,13 +104,13 @@ def served_lab(faults: Sequence[str] = ()) -> ServedLab:
     server.start()
     issuer = {"issuer": anchors["ca"], "issuer_key": root / "ca-key.pem"}
     files = anchors | issuer | {"revoked": revoked.certificate, "revoked_key": revoked.key}
-    current = engine.stage(_profile(server.address, files), load_binding("reference"))
-    current.receiver.start(_HOST, 0)
-    return ServedLab(server, engine.Collector(current), folder)
-
-
-def _profile(url: str, files: dict[str, Path]) -> Profile:
     tls = {"mode": "intl", **{name: str(path) for name, path in files.items()}}
-    return parse_profile(
-        {"target": {"url": url, "node_id": NODE_ID}, "operator": {"token": TOKEN}, "tls": tls}, "on loopback"
-    )
+    return replace(_staged(server, {"grpc": server.grpc_address or ""}, {"tls": tls}), folder=folder)
+
+
+def _staged(server: NodeServer, places: Mapping[str, str], more: Mapping[str, Any]) -> ServedLab:
+    target = {"url": server.address, "node_id": NODE_ID, **places}
+    profile = parse_profile({"target": target, "operator": {"token": TOKEN}, **more}, "on loopback")
+    current = engine.stage(profile, load_binding("reference"))
+    current.receiver.start(_HOST, 0)
+    return ServedLab(server, engine.Collector(current))

@@ -43,6 +43,8 @@ def receive_application(node: Node, session: Session, caller: Caller | None, bod
     differs = caller is not None and caller.node_id != applicant
     if differs and not node.faults.on("application-source-not-compared"):
         raise Refusal("REQUEST_INVALID", pointer="/node_id")
+    if "://[" in body["address"] and node.faults.on("ipv6-address-refused"):
+        raise Refusal("REQUEST_INVALID", pointer="/address")
     key = acceptable_key(node, body, body["node_id"])
     offers.check_application(node, body)
     for over in expired_rows(node, session, applicant):

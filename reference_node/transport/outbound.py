@@ -79,6 +79,8 @@ class HttpOutbound:
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> OutboundAnswer:
         """Send and wait for the whole answer."""
+        if "://[" in url and self._faults.on("ipv6-partner-not-reached"):
+            raise Unreachable("no IPv6")
         deadline = time.monotonic() + timeout
         try:
             with self._session(headers).request(

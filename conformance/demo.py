@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -179,6 +180,39 @@ def relay(folder: Path, faults: Sequence[str] = ()) -> Iterator[dict[str, object
 
 
 @contextmanager
+def relay(folder: Path, faults: Sequence[str] = ()) -> Iterator[dict[str, object]]:
+    """Run a relay between two nodes that the suite plays until the block ends; hand out its section of a profile."""
+    hutong = [sys.executable, "-m", "conformance.cli", "gap"]
+    made = subprocess.run([*hutong, "prepare", str(folder)], capture_output=True, text=True, check=True)
+    state, errors = folder / "state", folder / "relay.log"
+    command = [*hutong, "run", "--policy", str(folder / "gap.toml"), "--state", str(state)]
+    for side in ("outer", "inner"):
+        command += [f"--{side}", str(folder / side)]
+    for fault in faults:
+        command += ["--fault", fault]
+    with errors.open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        if not (process.stdout and process.stdout.readline()):
+            raise HarnessError("the relay did not start", hint=errors.read_text(encoding="utf-8")[-2000:])
+        told = {"evidence": [*hutong, "evidence", "--state", str(state)], "key": str(state / "relay.pem")}
+        yield {**tomllib.loads(made.stdout)["gap"]["relay"], **told}
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout:
+        process.stdout.close()
+
+
+@contextmanager
 def two_nodes(faults: Sequence[str] = (), tls: str = "off") -> Iterator[dict[str, object]]:
     """Run the node under test (with these faults) and a healthy peer; hand out the profile of the first."""
     with ExitStack() as stack:
@@ -188,7 +222,9 @@ def two_nodes(faults: Sequence[str] = (), tls: str = "off") -> Iterator[dict[str
             serve(root / "target", "hutong-node-1", faults=faults, secured=secured, gap=root / "gap")
         )
         peer = stack.enter_context(serve(root / "peer", "hutong-node-2", secured=secured))
-        profile = profile_of(target, peer) | {"gap": {"folder": str(root / "gap" / BEYOND), "partner": BEYOND}}
+        between = stack.enter_context(relay(root / "relay", faults))
+        gap = {"folder": str(root / "gap" / BEYOND), "partner": BEYOND, "relay": between}
+        profile = profile_of(target, peer) | {"gap": gap}
         yield profile if secured is None else {**profile, "tls": secured.profile()}
 
 

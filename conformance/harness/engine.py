@@ -24,6 +24,7 @@ from conformance.harness.clock import Clock, SystemClock
 from conformance.harness.errors import Blame, NotOffered, Prerequisite, ScenarioStop, Undrivable
 from conformance.harness.events import EventWriter, write_results
 from conformance.harness.gap import FarSide
+from conformance.harness.gap_relay import RelayEnds
 from conformance.harness.levels import LevelSet
 from conformance.harness.partner import STRAY, Receiver
 from conformance.harness.profile_model import Profile
@@ -179,6 +180,7 @@ def stage(
         deposits=deposits.of(profile.hooks),
         tamper=tampering.of(profile.hooks),
         gap=FarSide(profile.gap, profile.target.node_id, time, receiver.handle) if profile.gap else None,
+        relay=RelayEnds(profile.relay, time) if profile.relay else None,
     )
 
 

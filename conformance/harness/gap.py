@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import struct
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -23,17 +22,16 @@ from typing import Any, Final
 import jsonschema_rs
 
 import specs
-from conformance.harness import signing
+from conformance.harness import gap_files, signing
 from conformance.harness.clock import Clock, eventually
 from conformance.harness.errors import Undrivable
+from conformance.harness.gap_files import Bent
 from conformance.harness.profile_model import GapPlace
 from conformance.harness.records import Answer, Request
 from conformance.harness.sm2 import sm3
 from conformance.harness.target import Unanswered, query_string
 
 SCHEME: Final = "spool"
-_MAGIC: Final = b"HTGAP001"
-_TAIL: Final = struct.Struct(">II8s")
 _ANSWER_HEADERS: Final = frozenset({"content-type", "x-trace-id", "retry-after", "allow", "x-ptp-code"})
 
 
@@ -47,23 +45,6 @@ class Fault(StrEnum):
     BODY = "BODY"
     NAME = "NAME"
     SEQUENCE = "SEQUENCE"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bent:
-    """What is wrong with a file of ours on purpose; by default nothing.
-
-    `head` takes the place of fields before the head is signed, `forged` afterwards; `body` makes another body of the
-    one that the head describes; `key` signs; `whole` is written instead of everything; `draft` leaves the file under a
-    name that begins with a dot.
-    """
-
-    head: Mapping[str, Any] = field(default_factory=dict)
-    forged: Mapping[str, Any] = field(default_factory=dict)
-    body: Callable[[bytes], bytes] = bytes
-    key: signing.Key | None = None
-    whole: bytes | None = None
-    draft: bool = False
 
 
 class FarSide:
@@ -108,25 +89,19 @@ class FarSide:
         """Write a file for the target; return its id and where it lies."""
         with self._lock:
             self._sequence += 1
-            head = {
-                "version": 1,
+            base = {
                 "sequence": self._sequence,
                 "id": secrets.token_hex(16),
                 "sender": self.node_id,
                 "receiver": self._target_id,
-                "size": len(body),
-                "digest": sm3(body).hex(),
                 "time": self.clock.now_ms(),
-                **fields,
-                **bent.head,
             }
-            signature = (bent.key or self.key).sign(_spelled(head))
-            content = _spelled({**head, **bent.forged})
-            tail = content + signature + _TAIL.pack(len(content), len(signature), _MAGIC)
-            name = f"{self._sequence:016d}.{head['kind']}.gap"
+            head = gap_files.described(base | dict(fields), body)
+            name = gap_files.name_of({**head, "sequence": self._sequence})
             draft = self.folder / "in" / f".{name}"
-            draft.write_bytes(bent.body(body) + tail if bent.whole is None else bent.whole)
-            return str(head["id"]), draft if bent.draft else draft.rename(self.folder / "in" / name)
+            draft.write_bytes(gap_files.written(head, body, self.key, bent))
+            identity = str({**head, **bent.head}["id"])
+            return identity, draft if bent.draft else draft.rename(self.folder / "in" / name)
 
     def answers(self, identity: str) -> list[Answer]:
         """Return what the target has answered to a request so far."""
@@ -165,23 +140,18 @@ class FarSide:
 
     def _read(self, name: str, content: bytes) -> tuple[dict[str, Any], bytes, set[Fault]]:
         """Return head, body and everything that is wrong with a file."""
-        try:
-            length, signed, magic = _TAIL.unpack(content[-_TAIL.size :])
-            rest, at = content[: -_TAIL.size], len(content) - _TAIL.size - signed
-            spelled, signature = rest[at - length : at], rest[at:]
-            head, body = json.loads(spelled), rest[: at - length]
-        except (struct.error, ValueError, RecursionError):
+        parts = gap_files.apart(content)
+        if parts is None:
             return {}, b"", {Fault.FORMAT}
-        if magic != _MAGIC or at < length or not isinstance(head, dict):
-            return {}, b"", {Fault.FORMAT}
+        head, body = dict(parts.head), parts.body
         faults = {Fault.HEAD} if not _schema().is_valid(head) else set()
         number = head.get("sequence")
         number = number if isinstance(number, int) else 0
         wrong = {
-            Fault.SIGNATURE: not self._signed(spelled, signature),
+            Fault.SIGNATURE: not self._signed(parts.spelled, parts.signature),
             Fault.PARTIES: (head.get("sender"), head.get("receiver")) != (self._target_id, self.node_id),
             Fault.BODY: (head.get("size"), head.get("digest")) != (len(body), sm3(body).hex()),
-            Fault.NAME: name != f"{number:016d}.{head.get('kind')}.gap",
+            Fault.NAME: name != gap_files.name_of(head),
             Fault.SEQUENCE: number <= self._last,
         }
         self._last = max(self._last, number)
@@ -224,10 +194,6 @@ class Crossing:
                 path.unlink(missing_ok=True)
             raise Unanswered("no file answers the request", hint="See specs/protocols/isolation-gap.md.")
         return answer
-
-
-def _spelled(head: Mapping[str, Any]) -> bytes:
-    return json.dumps(head, separators=(",", ":")).encode("ascii")
 
 
 @cache

@@ -115,6 +115,15 @@ class Key:
             case AuthType.SHA256_RSA:
                 return _rsa_key(_RSA_BITS)
 
+    @classmethod
+    def of_sm2(cls, pem: str) -> Key:
+        """Return the key of a PKCS#8 file; CredentialWrong where it holds none of SM2."""
+        try:
+            point, private = sm2.pair_from_pem(pem)
+        except ValueError as exc:
+            raise CredentialWrong(str(exc)) from exc
+        return _sm2_with(sm2.point_to_pem(point), point, private)
+
     @property
     def public(self) -> PublicKey:
         """The public half; CredentialWrong for a weak key."""

@@ -44,6 +44,7 @@ from conformance.harness.profile_model import (
     Peer,
     Profile,
     Protocol,
+    RelayPlace,
     Role,
     Secret,
     Target,
@@ -68,6 +69,7 @@ _SECTIONS = (
     "declarations",
 )
 _TLS_FILES = ("ca", "crl", "certificate", "key", "issuer", "issuer_key", "revoked", "revoked_key")
+_GAP_KEYS = ("folder", "partner", "relay")
 _TOKEN_KEYS = ("token", "token_env", "token_file")
 
 
@@ -92,7 +94,8 @@ def parse_profile(data: Mapping[str, Any], where: str, environ: Mapping[str, str
         partner=_partner(top.table("partner", ("listen", "address", "grpc_port", "other_host"))),
         tls=_tls(top.table("tls", ("mode", *_TLS_FILES)), folder),
         peer=_peer(top.table("peer", ("url", "node_id", *_TOKEN_KEYS)), folder, environ),
-        gap=_gap(top.table("gap", ("folder", "partner")), folder),
+        gap=_gap(top.table("gap", _GAP_KEYS), folder),
+        relay=_relay(top.table("gap", _GAP_KEYS).table("relay", tuple(RelayPlace.__dataclass_fields__)), folder),
         hooks=_hooks(top.table("operator_hooks", tuple(Hooks.__dataclass_fields__)), folder),
         declarations=_declarations(top.table("declarations", None)),
     )
@@ -129,9 +132,25 @@ def _hooks(table: Table, folder: Path) -> Hooks | None:
 
 
 def _gap(table: Table, folder: Path) -> GapPlace | None:
-    if not table.keys():
+    if not set(table.keys()) - {"relay"}:
         return None
     return GapPlace(folder / table.text("folder"), _node_id(table, "partner"))
+
+
+def _relay(table: Table, folder: Path) -> RelayPlace | None:
+    if not table.keys():
+        return None
+    names = ("outer", "inner", "outer_key", "inner_key")
+    outer, inner, outer_key, inner_key = (folder / table.text(name) for name in names)
+    ids = _node_id(table, "outer_id"), _node_id(table, "inner_id")
+    if "session_mib" not in table:
+        raise table.fault("session_mib", "is missing", "Say how many MiB the relay's policy lets a session carry.")
+    if ("evidence" in table) and ("evidence_file" in table):
+        raise table.fault("evidence", "is given beside evidence_file", "Give the command or the file.")
+    file, key = (folder / table.text(name) if name in table else None for name in ("evidence_file", "key"))
+    most = table.integer("session_mib", 0, least=1, most=64)
+    evidence = table.texts("evidence", ())
+    return RelayPlace(outer, inner, *ids, outer_key, inner_key, most, evidence, file, key)
 
 
 def _tls(table: Table, folder: Path) -> TlsSettings | None:

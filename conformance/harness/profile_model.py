@@ -159,6 +159,26 @@ class GapPlace:
     partner: str
 
 
+@dataclass(frozen=True, slots=True)
+class RelayPlace:
+    """A relay between two nodes that the harness plays: their links' folders, ids and keys, as the relay knows them.
+
+    `session_mib` is what its policy lets a session carry. `evidence` is a command that prints an export of what the
+    relay has recorded, `evidence_file` such an export; `key` is the relay's, which signs it.
+    """
+
+    outer: Path
+    inner: Path
+    outer_id: str
+    inner_id: str
+    outer_key: Path
+    inner_key: Path
+    session_mib: int
+    evidence: tuple[str, ...] = ()
+    evidence_file: Path | None = None
+    key: Path | None = None
+
+
 class TlsMode(StrEnum):
     """How the channel between nodes is secured."""
 
@@ -201,6 +221,7 @@ class Profile:
     tls: TlsSettings | None = None
     hooks: Hooks | None = None
     gap: GapPlace | None = None
+    relay: RelayPlace | None = None
     declarations: Mapping[str, Declaration] = field(default_factory=lambda: MappingProxyType({}))
 
     def public(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import secrets
 from functools import cache
 from types import ModuleType
@@ -39,6 +40,10 @@ N = 0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFF7203DF6B21C6052B53BBF40939D54123
 _SIZE = 32
 # SEQUENCE { SEQUENCE { id-ecPublicKey, 1.2.156.10197.1.301 }, BIT STRING (no unused bits) 04 ... }
 _SPKI_HEAD = bytes.fromhex("3059301306072a8648ce3d020106082a811ccf5501822d03420004")
+# PKCS#8 as OpenSSL writes it: the private scalar of 32 bytes, then the public point of 64
+_KEY_HEAD = bytes.fromhex("308187020100301306072a8648ce3d020106082a811ccf5501822d046d306b0201010420")
+_KEY_MIDDLE = bytes.fromhex("a14403420004")
+_PRIVATE = re.compile(r"\s*-----BEGIN PRIVATE KEY-----([A-Za-z0-9+/=\s]+)-----END PRIVATE KEY-----\s*")
 _BEGIN, _END = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
 
 
@@ -100,6 +105,16 @@ def point_from_pem(pem: str) -> bytes:
     if not on_curve(point):
         raise ValueError("the point is not on the SM2 curve")
     return point
+
+
+def pair_from_pem(pem: str) -> tuple[bytes, bytes]:
+    """Return point and private key of an unencrypted PKCS#8 file; ValueError where it is none of SM2."""
+    text = _PRIVATE.fullmatch(pem)
+    data = base64.b64decode(text[1]) if text else b""
+    private, middle, point = data[len(_KEY_HEAD) :][:_SIZE], data[len(_KEY_HEAD) + _SIZE :], data[-2 * _SIZE :]
+    if not data.startswith(_KEY_HEAD) or middle != _KEY_MIDDLE + point or not on_curve(point):
+        raise ValueError("not an SM2 key in PKCS#8 with its public half")
+    return point, private
 
 
 def message_digest(point: bytes, message: bytes, user_id: bytes = USER_ID) -> bytes:

@@ -6,7 +6,8 @@ import threading
 
 from conformance.harness import signing
 from conformance.harness.errors import NotOffered
-from conformance.harness.gap import Bent, Crossing, FarSide
+from conformance.harness.gap import Crossing, FarSide
+from conformance.harness.gap_files import Bent
 from conformance.harness.partner import Partner
 from conformance.harness.records import FILE_COUNTS
 from conformance.harness.registry import scenario

@@ -2,8 +2,8 @@
 
 Guarantees: what passes is settled in one transaction (the number of the file, what follows from it, its record), so
 that a relay that is killed at any moment goes on without loss and without passing a file twice; each record holds the
-digest of the one before, so that one that is changed, left out or put in shows in `broken_at`. Cutting off the end does
-not show in the file alone: compare `head` with what was written down elsewhere.
+digest of the one before and is signed by the relay, so that one that is changed, left out or put in shows in
+`broken_at`. Cutting off the end does not show in the database alone: compare `head` with what was exported before.
 """
 
 from __future__ import annotations
@@ -15,8 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from reference_node.errors import ConfigError
+from reference_node.faults import Faults
+from reference_node.gap import evidence
+from reference_node.gap.files import SUITE
 from reference_node.gap.policy import Component
-from reference_node.security.sm2 import sm3
+from reference_node.security.keys import PrivateKey
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS last (side TEXT PRIMARY KEY, sequence INTEGER, signature BLOB, admitted INTEGER);
@@ -24,10 +28,10 @@ CREATE TABLE IF NOT EXISTS asked (id TEXT PRIMARY KEY, side TEXT, operation TEXT
 CREATE TABLE IF NOT EXISTS jobs (job_id TEXT PRIMARY KEY, request_id TEXT, agreed INTEGER, components TEXT,
                                  parties TEXT, carried INTEGER DEFAULT 0);
 CREATE TABLE IF NOT EXISTS tasks (task_id TEXT PRIMARY KEY, job_id TEXT, task_name TEXT, running INTEGER);
-CREATE TABLE IF NOT EXISTS evidence (number INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT, digest TEXT);
+CREATE TABLE IF NOT EXISTS evidence (number INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT, digest TEXT,
+                                     signature TEXT);
 """
 _ASKED_KEPT: Final = 100_000
-_FIRST: Final = "0" * 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +74,16 @@ class Task:
 class Ledger:
     """One relay's memory; one thread uses it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, faults: Faults | None = None) -> None:
+        self._faults = Faults() if faults is None else faults
+        self.key = evidence.relay_key(folder)
         self._db = sqlite3.connect(folder / "gap.db", isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.executescript(_SCHEMA)
+        if "signature" not in {row[1] for row in self._db.execute("PRAGMA table_info(evidence)")}:
+            self._db.close()
+            raise ConfigError(f"the evidence in {folder} is of a relay that did not sign", hint="begin a new --state")
 
     def settle(
         self, record: Mapping[str, Any], last: tuple[str, Last] | None = None, change: Callable[[], None] | None = None
@@ -88,16 +97,23 @@ class Ledger:
                 side, row = last
                 values = (side, row.sequence, row.signature, row.admitted)
                 self._db.execute("INSERT OR REPLACE INTO last VALUES (?, ?, ?, ?)", values)
-            text = json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-            cursor = self._db.execute(
-                "INSERT INTO evidence (record, digest) VALUES (?, ?)", (text, _chained(self.head(), text))
-            )
+            made = self._sealed(record)
+            sealed = (made.number, made.text, made.digest, made.signature)
+            self._db.execute("INSERT INTO evidence (number, record, digest, signature) VALUES (?, ?, ?, ?)", sealed)
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-        return int(cursor.lastrowid or 0)
+        return made.number
+
+    def _sealed(self, record: Mapping[str, Any]) -> evidence.Row:
+        """Return a record behind the last one."""
+        number, previous = self._last()
+        key = PrivateKey.generate(SUITE) if self._faults.on("relay-evidence-signed-by-another") else self.key
+        if self._faults.on("relay-evidence-unchained"):
+            previous = evidence.FIRST
+        return evidence.sealed(key, number + 1, evidence.spelled(record), previous)
 
     def last(self, side: str) -> Last | None:
         """Return the last file of a side."""
@@ -166,26 +182,33 @@ class Ledger:
             (job_id, task_id, task_name),
         )
 
+    def _last(self) -> tuple[int, str]:
+        row = self._db.execute("SELECT number, digest FROM evidence ORDER BY number DESC LIMIT 1").fetchone()
+        return (0, evidence.FIRST) if row is None else (int(row[0]), str(row[1]))
+
     def head(self) -> str:
         """Return the digest of the last record."""
-        row = self._db.execute("SELECT digest FROM evidence ORDER BY number DESC LIMIT 1").fetchone()
-        return _FIRST if row is None else str(row[0])
+        return self._last()[1]
+
+    def _rows(self) -> Iterator[evidence.Row]:
+        for row in self._db.execute("SELECT number, record, digest, signature FROM evidence ORDER BY number"):
+            yield evidence.Row(row[0], row[1], row[2], str(row[3]))
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """Yield the records in their order, each with its number and digest."""
-        rows = self._db.execute("SELECT number, record, digest FROM evidence ORDER BY number")
-        for number, text, digest in rows:
-            yield {"number": number, **json.loads(text), "chain": digest}
+        """Yield the records in their order, each with its number, digest and signature."""
+        return map(evidence.shown, self._rows())
+
+    def exported(self, at: int) -> Iterator[str]:
+        """Yield the lines of an export that `evidence.verified` takes, whatever is recorded meanwhile."""
+        count, head = self._last()
+        for row in self._rows():
+            if row.number <= count:
+                yield evidence.spelled(evidence.shown(row))
+        yield evidence.spelled(evidence.ended(self.key, count, head, at))
 
     def broken_at(self) -> int | None:
-        """Return the number of the first record that does not belong to the one before, None where all do."""
-        digest, expected = _FIRST, 1
-        for number, text, kept in self._db.execute("SELECT number, record, digest FROM evidence ORDER BY number"):
-            digest = _chained(digest, text)
-            if (number, kept) != (expected, digest):
-                return expected
-            expected += 1
-        return None
+        """Return the number of the first record that is not as this relay has left it, None where all are."""
+        return evidence.broken_at(self._rows(), self.key.public)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -195,7 +218,3 @@ class Ledger:
 def _job(agreed: int, components: str, parties: str, carried: int) -> Job:
     named = {name: (code, version, by) for name, (code, version, by) in json.loads(components).items()}
     return Job(bool(agreed), named, json.loads(parties), carried)
-
-
-def _chained(previous: str, text: str) -> str:
-    return sm3(f"{previous}\n{text}".encode()).hex()

@@ -16,7 +16,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -24,8 +24,9 @@ from typing import Any, Final, Self
 import structlog
 
 from reference_node.errors import ConfigError
+from reference_node.faults import Faults
 from reference_node.gap.admission import Gate, Inspector, Passage, Reason, Refused
-from reference_node.gap.files import FILE_MODE, IN, NAME, OUT, GapFile, GapFileBad, Head, waiting
+from reference_node.gap.files import FILE_MODE, IN, NAME, OUT, GapFile, GapFileBad, Head, Leniency, waiting
 from reference_node.gap.ledger import Last, Ledger
 from reference_node.gap.policy import Party, Policy
 
@@ -83,8 +84,16 @@ class GapRelay:
     """
 
     def __init__(
-        self, outer: Path, inner: Path, policy: Policy, state: Path, *, now: Callable[[], float] = time.monotonic
+        self,
+        outer: Path,
+        inner: Path,
+        policy: Policy,
+        state: Path,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        faults: Faults | None = None,
     ) -> None:
+        self._faults = Faults() if faults is None else faults
         self._sides = (Side("outer", policy.outer, outer), Side("inner", policy.inner, inner))
         self._policy = policy
         for side in self._sides:
@@ -99,8 +108,12 @@ class GapRelay:
         except OSError as failure:
             self._lock.close()
             raise ConfigError(f"another relay uses {state}", hint="each relay has a --state of its own") from failure
-        self._ledger = Ledger(state)
-        self._gate = Gate(policy, self._ledger)
+        try:
+            self._ledger = Ledger(state, self._faults)
+        except ConfigError:
+            self._lock.close()
+            raise
+        self._gate = Gate(policy, self._ledger, self._faults)
         self._paces = {side.name: Pace(policy.files_per_second, now) for side in self._sides}
         self._stop = threading.Event()
 
@@ -132,18 +145,29 @@ class GapRelay:
         """Move some of what waits, of both sides; return whether anything did."""
         moved = False
         for source, target in (self._sides, self._sides[::-1]):
-            for name in waiting(source.out)[:_ROUND]:
+            if source.name == "inner" and self._faults.on("relay-passes-nothing-back"):
+                continue
+            for name in self._names(source.out)[:_ROUND]:
                 if self._stop.is_set() or not self._paces[source.name].spend():
                     break
                 self._move(source, target, name)
                 moved = True
         return moved
 
+    def exported(self, at: int) -> Iterable[str]:
+        """Return the lines of an export of the evidence."""
+        return self._ledger.exported(at)
+
+    def _names(self, folder: Path) -> list[str]:
+        if self._faults.on("relay-draft-taken"):
+            return sorted(path.name for path in folder.iterdir())
+        return waiting(folder)
+
     def _move(self, source: Side, target: Side, name: str) -> None:
         path = source.out / name
         head: Head | None = None
         try:
-            with GapFile.open(path) as file:
+            with self._opened(path) as file:
                 self._check_origin(source, target, file)
                 head = file.head
                 passage = self._copied(source, target, file)
@@ -153,21 +177,35 @@ class GapRelay:
         except _Stopped:
             return
         except GapFileBad as bad:
+            if self._faults.on("relay-stuck-at-garbage"):
+                raise OSError("the file stays where it is") from bad
             self._refuse(source, target, path, Refused(Reason.FORMAT, str(bad)), head)
         except Refused as refused:
             self._refuse(source, target, path, refused, head)
         path.unlink(missing_ok=True)
 
+    def _opened(self, path: Path) -> GapFile:
+        lenient = {
+            Leniency.NAME: self._faults.on("relay-name-unchecked"),
+            Leniency.LINK: self._faults.on("relay-link-followed"),
+            Leniency.HEAD: self._faults.on("relay-path-followed"),
+            Leniency.BODY: self._faults.on("relay-body-unchecked"),
+        }
+        return GapFile.open(path, lenient=frozenset(name for name, is_on in lenient.items() if is_on))
+
     def _check_origin(self, source: Side, target: Side, file: GapFile) -> None:
         """Return when the file is of this side's node, for the other side's, and new."""
         try:
-            file.check_signature(source.party.key)
+            if not self._faults.on("relay-signature-unchecked"):
+                file.check_signature(source.party.key)
         except GapFileBad as bad:
             raise Refused(Reason.SIGNATURE, str(bad)) from None
-        if (file.head.sender, file.head.receiver) != (source.party.node_id, target.party.node_id):
+        parties = (file.head.sender, file.head.receiver)
+        if parties != (source.party.node_id, target.party.node_id) and not self._faults.on("relay-parties-unchecked"):
             raise Refused(Reason.PARTIES, "the file is not from this side's node to the other's")
         last = self._ledger.last(source.name)
-        if last is not None and file.head.sequence <= last.sequence:
+        old = last is not None and file.head.sequence <= last.sequence
+        if old and not self._faults.on("relay-replay-passed"):
             raise Refused(Reason.REPLAYED, f"the number {file.head.sequence} has passed or was passed over")
 
     def _copied(self, source: Side, target: Side, file: GapFile) -> Passage:
@@ -185,6 +223,8 @@ class GapRelay:
             except BaseException:
                 part.unlink()
                 raise
+            if self._faults.on("relay-bytes-changed"):
+                copy.write(b"\n")
             copy.write(file.tail())
             copy.flush()
             os.fsync(copy.fileno())
@@ -200,18 +240,20 @@ class GapRelay:
 
     def _refuse(self, source: Side, target: Side, path: Path, refused: Refused, head: Head | None) -> None:
         """Record, put away and tell. `head` is given where it is authentic: its number counts as used then."""
-        record: dict[str, Any] = {"act": "REFUSED", "from": source.name, "file": path.name[:_NAME_LIMIT]}
+        record: dict[str, Any] = {"act": "REFUSED", "from": source.name, "file": _in_ascii(path.name)}
         record |= {"reason": refused.reason.value, "words": str(refused)} | ({} if head is None else _of_head(head))
+        if self._faults.on("relay-refusal-unrecorded"):
+            record = {"act": "PAUSED", "from": source.name}
         last = None if head is None else (source.name, Last(head.sequence, b"", admitted=False))
         number = self._settle(record, last)
         log.warning("refused at the gap", **record)
         self._put_away(path, number)
-        if head is not None:
+        if head is not None and not self._faults.on("relay-refusal-untold"):
             back, request_id = (source, head.id) if head.kind == "request" else (target, head.answers or "")
             self._tell(back, request_id, refused)
 
     def _put_away(self, path: Path, number: int) -> None:
-        shutil.move(path, self._quarantine / f"{number:08d}-{path.name[:_NAME_LIMIT]}")
+        shutil.move(path, self._quarantine / f"{number:08d}-{_in_ascii(path.name)}")
         kept = waiting(self._quarantine)
         for name in kept[: max(0, len(kept) - self._policy.refused_kept)]:
             old = self._quarantine / name
@@ -222,6 +264,9 @@ class GapRelay:
 
     def _tell(self, side: Side, request_id: str, refused: Refused) -> None:
         said = json.dumps({"error": refused.error, "reason": f"{refused.reason.value}: {refused}"})
+        if self._faults.on("relay-path-followed"):
+            (side.into / f"{request_id}.refused").write_text(said, encoding="utf-8")
+            return
         part = side.into / f".{request_id}.part"
         part.write_text(said, encoding="utf-8")
         part.rename(side.into / f"{request_id}.refused")
@@ -248,6 +293,11 @@ class GapRelay:
             for path in source.out.glob(f"{0 if last is None else last.sequence:016d}.*.gap"):
                 if last is not None and last.admitted and _same(path, last):
                     path.unlink()
+
+
+def _in_ascii(name: str) -> str:
+    """Return a file's name as records and quarantine have it, whatever bytes it is made of."""
+    return name.encode("ascii", "backslashreplace").decode("ascii")[:_NAME_LIMIT]
 
 
 def _same(path: Path, last: Last) -> bool:

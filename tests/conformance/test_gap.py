@@ -12,7 +12,8 @@ from conformance.harness import engine, signing
 from conformance.harness.binding import load_binding
 from conformance.harness.clock import SystemClock
 from conformance.harness.errors import Undrivable, UsageError
-from conformance.harness.gap import Bent, Crossing, FarSide, Fault
+from conformance.harness.gap import Crossing, FarSide, Fault
+from conformance.harness.gap_files import Bent
 from conformance.harness.judge import Bench, judge
 from conformance.harness.profile import parse_profile
 from conformance.harness.profile_model import GapPlace
@@ -136,10 +137,10 @@ def test_without_a_gap_every_check_of_it_is_not_applicable() -> None:
     engine.plan()
     profile, binding = parse_profile({"target": TARGET}, "p.toml"), load_binding("reference")
     collector = engine.Collector(engine.stage(profile, binding))
-    for name in ("gap_contract", "gap_without_key", "gap_refused"):
-        collector.act(SCENARIOS[name])
     checks = [check for check in CHECKS.values() if check.requirement == "9.2-h"]
+    for name in sorted({check.scenario for check in checks}):
+        collector.act(SCENARIOS[name])
     results = judge(collector.transcripts, checks, Bench(profile, binding, specs.load_requirements(), {}))
     assert len(results) == len(checks) >= 16
     assert {row.verdict for row in results} == {Verdict.NOT_APPLICABLE}
-    assert all("no [gap]" in row.reason for row in results)
+    assert all("no [gap" in row.reason for row in results)

@@ -187,6 +187,16 @@ def test_what_is_no_file_is_put_away_unopened(crossing: Crossing, relay: GapRela
     assert crossing.inner.found() == []
 
 
+@pytest.mark.parametrize("name", [b"\xff\xfe.request.gap", "摆".encode() * 80, b"a\nb", b"%2e%2e%2fx.request.gap"])
+def test_a_name_of_whatever_bytes_is_put_away(crossing: Crossing, relay: GapRelay, name: bytes) -> None:
+    """Neither bytes that are no UTF-8 nor a name as long as a folder takes it stop the relay."""
+    (crossing.outer.folder / "out" / os.fsdecode(name)).write_bytes(b"x")
+    crossing.outer.say("enc")
+    relay.step()
+    assert refused(crossing) == ["FORMAT"]
+    assert len(crossing.inner.found()) == 1
+
+
 def test_a_session_carries_no_more_than_the_policy_lets_it(crossing: Crossing, relay: GapRelay) -> None:
     """Of five messages of half a MiB the session's two MiB take three with their frames."""
     for _ in range(5):

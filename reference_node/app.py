@@ -43,6 +43,7 @@ from reference_node.store.shared import Leadership, TableKeyring, TableSecrets
 from reference_node.transport.outbound import HttpOutbound, Outbound
 from reference_node.transport.outbox import Outbox
 from reference_node.transport.partner import Partner
+from reference_node.transport.relay_grpc import Dial
 from reference_node.transport.wiring import data_plane
 
 EXTENSION = "hutong"
@@ -62,6 +63,7 @@ def create_app(
     faults: Faults | None = None,
     runner: Runner | None = None,
     catalogue: Catalogue | None = None,
+    dial: Dial | None = None,
 ) -> flask.Flask:
     """Build a node, which `node_of` returns; what is not given is the real thing: clock, sockets, keys on disk."""
     log.configure()
@@ -93,7 +95,7 @@ def create_app(
         identity=identity,
         partner=partner,
         outbox=Outbox(store, partner, clock, config, faults),
-        sessions=data_plane(node_id, config, store, clock, outbound, identity, faults, tls),
+        sessions=data_plane(node_id, config, store, clock, outbound, identity, faults, tls, dial),
         chores=CHORES,
         contract_ended=CONTRACT_ENDED,
         runner=runner or launcher,

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from cheroot import wsgi
@@ -97,6 +97,11 @@ class Partner:
     def answers(self, operation: str, behaviour: Behaviour) -> None:
         """Replace how an operation is answered."""
         self._behaviours[operation] = behaviour
+
+    def says(self, particulars: Mapping[str, Any]) -> Self:
+        """Say more of itself than is usual, or other things."""
+        self.particulars |= particulars
+        return self
 
     def application(self, expired_time: int | None = None) -> dict[str, Any]:
         """Return the body with which this node applies for a contract."""

@@ -29,7 +29,6 @@ from conformance.harness.clock import Clock, eventually
 from conformance.harness.deposits import Deposits
 from conformance.harness.errors import Blame, NotOffered, Prerequisite, Undrivable
 from conformance.harness.gap import FarSide
-from conformance.harness.gap_relay import RelayEnds
 from conformance.harness.partner import Behaviour, Partner, Receiver
 from conformance.harness.profile_model import Profile, Role
 from conformance.harness.records import Answer, Direction, Exchange, Request, Transcript
@@ -78,7 +77,6 @@ class Stage:
     deposits: Deposits | None = None
     tamper: Hand | None = None
     gap: FarSide | None = None
-    relay: RelayEnds | None = None
 
 
 class World:
@@ -123,10 +121,11 @@ class World:
         auth_type: str = "",
         expired_time: int | None = None,
         key: signing.Key | None = None,
+        **particulars: Any,
     ) -> Partner:
         """Play one more node and sign a contract with the target: it applies, the target's operator approves."""
         with _common():
-            return self._sign_up(self.partner(name, auth_type=auth_type, key=key), name, expired_time)
+            return self._sign_up(self.partner(name, auth_type=auth_type, key=key).says(particulars), name, expired_time)
 
     def _sign_up(self, partner: Partner, name: str, expired_time: int | None) -> Partner:
         until = expired_time or self.now_ms() + CONTRACT_DAYS * DAY_MS
@@ -394,4 +393,6 @@ class World:
 
 
 def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

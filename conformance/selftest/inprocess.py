@@ -19,11 +19,11 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from flask import Flask
 
-from conformance.harness import channel, engine, ptp
+from conformance.harness import engine
 from conformance.harness.binding import load_binding
 from conformance.harness.deposits import Deposits, Place
 from conformance.harness.gap import FarSide
-from conformance.harness.gap_relay import RelayEnds
+from conformance.harness.partner_grpc import Gate
 from conformance.harness.profile import parse_profile
 from conformance.harness.profile_model import GapPlace, Profile
 from conformance.harness.records import Answer, Request, Transcript
@@ -32,14 +32,13 @@ from conformance.harness.schema import Contract
 from conformance.harness.signing import KeyRing
 from conformance.harness.target import Transport, Unanswered, query_string
 from conformance.harness.world import Stage
-from conformance.selftest import relaying
+from conformance.selftest.inprocess_grpc import InProcessChannel, InProcessGrpc
 from conformance.selftest.tampering import hand
 from conformance.suites.work import LINE
 from reference_node.app import create_app, node_of
 from reference_node.config import load_config
 from reference_node.gap.inlet import Inlet
 from reference_node.identity import Identity
-from reference_node.interfaces import channel_grpc
 from reference_node.node import Node
 from reference_node.runtime.contract import Exit, Key, Work
 from reference_node.runtime.logs import append
@@ -65,6 +64,8 @@ NODE_ID = "node-under-test"
 URL = "http://target.test"
 PEER_ID = "node-peer"
 PEER_URL = "http://peer.test"
+GRPC = "grpc://target.test:1"
+PARTNER_GRPC = "grpc://partner.test:1"
 BEYOND = "node-beyond-the-gap"
 TOKEN = "operator-token-of-the-lab"  # noqa: S105  lives as long as the process
 AUDITOR = "auditor-token-of-the-lab"
@@ -83,7 +84,7 @@ class SteppedClock:
     def __init__(self) -> None:
         self._now = START_MS
         self.node: Node | None = None
-        self.gap: list[Callable[[], object]] = []
+        self.gap: Callable[[], object] | None = None
 
     def now_ms(self) -> int:
         """Return the time; each look at it takes a millisecond, so that what follows is later."""
@@ -95,8 +96,8 @@ class SteppedClock:
         self._now += int(seconds * 1000)
         if self.node is not None:
             self.node.pump()
-        for carry in self.gap:
-            carry()
+        if self.gap is not None:
+            self.gap()
 
 
 class AtOnce(Executor):
@@ -164,39 +165,6 @@ def _environ(request: Request) -> dict[str, Any]:
     return environ
 
 
-class Metadata:
-    """The context of a gRPC call that never was one: its metadata, and who calls."""
-
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        self._headers = headers
-
-    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
-        """Return the headers as gRPC hands them over."""
-        return tuple((name, value) for name, value in self._headers.items() if name != "content-type")
-
-    def peer(self) -> str:
-        """Return who calls."""
-        return "ipv4:127.0.0.1:0"
-
-
-class InProcessGrpc:
-    """Carries messages into the methods of the node's gRPC services."""
-
-    def __init__(self, node: Node) -> None:
-        self._methods = channel_grpc.methods(node)
-
-    def send(self, request: Request, timeout: float) -> Answer:  # noqa: ARG002  nothing here can hang
-        """Call one method."""
-        method: Any = self._methods[request.path]
-        context: Any = Metadata(request.headers)
-        if method.request_streaming:
-            answers = method.stream_stream((frame.content for frame in ptp.split(request.body)), context)
-        else:
-            answers = [method.unary_unary(request.body, context)]
-        *_, last = [b"", *map(method.response_serializer, answers)]
-        return Answer(200, {"content-type": channel.GRPC}, last)
-
-
 class HeldRunner:
     """Stands in for the component of the stories: writes the lines it is asked for, then runs until it is stopped."""
 
@@ -247,6 +215,12 @@ class Network:
         node = self.nodes.get(f"{parts.scheme}://{parts.netloc}")
         answer = node.send(request, timeout) if node else self.stage.receiver.handle(request)
         return OutboundAnswer(answer.status, answer.headers, answer.body)
+
+    def dial(self, address: str) -> Any:
+        """Open what stands for a channel of gRPC; nobody answers at another address than the partners'."""
+        if self.stage is None:
+            raise RuntimeError("the stage is not set")
+        return InProcessChannel(Gate(self.stage.receiver) if address == PARTNER_GRPC else None)
 
 
 class SecondNode:
@@ -313,7 +287,6 @@ class Lab:
     node: Node
     peer: SecondNode
     collector: engine.Collector
-    relay: relaying.InProcessRelay
     folder: tempfile.TemporaryDirectory[str]
 
     def run(self, scenarios: Sequence[Scenario]) -> dict[str, Transcript]:
@@ -325,7 +298,6 @@ class Lab:
 
     def close(self) -> None:
         """Let go of the databases and of the folder of the gap."""
-        self.relay.close()
         self.node.close()
         self.peer.close()
         self.folder.cleanup()
@@ -362,8 +334,7 @@ def lab(faults: Sequence[str] = ()) -> Lab:
     peer = SecondNode(clock, network)
     folder = tempfile.TemporaryDirectory(prefix="hutong-gap-")
     gap = Path(folder.name)
-    between = relaying.place(gap / "relay")
-    profile = replace(demo_profile(), gap=GapPlace(gap / BEYOND, BEYOND), relay=between)
+    profile = replace(demo_profile(), gap=GapPlace(gap / BEYOND, BEYOND))
     config = load_config(
         None,
         node_id=NODE_ID,
@@ -377,8 +348,11 @@ def lab(faults: Sequence[str] = ()) -> Lab:
         faults=tuple(faults),
     )
     identity = Identity(operator_token=TOKEN)
-    app = create_app(config, clock=clock, outbound=network, identity=identity, runner=HeldRunner(clock))
+    app = create_app(
+        config, clock=clock, outbound=network, identity=identity, runner=HeldRunner(clock), dial=network.dial
+    )
     node = node_of(app)
+    node.grpc_listening = GRPC
     clock.node = node
     current = engine.stage(
         profile,
@@ -391,10 +365,9 @@ def lab(faults: Sequence[str] = ()) -> Lab:
         keyring=_KEYS,
     )
     current.receiver.address = "http://partner.test"
-    relay = relaying.InProcessRelay(gap / "relay", clock, node.faults)
-    ends = RelayEnds(between, clock, relay.evidence)
-    current = replace(current, threads=1, deposits=_deposits(node), tamper=hand(node), relay=ends)  # one connection
+    current.receiver.grpc_address = PARTNER_GRPC
+    current = replace(current, threads=1, deposits=_deposits(node), tamper=hand(node))  # one connection, so one thread
     network.stage = current
-    clock.gap = [_joined(app, current.gap), relay.step]
+    clock.gap = _joined(app, current.gap)
     network.nodes = {URL: current.transport, PEER_URL: peer}
-    return Lab(node, peer, engine.Collector(current), relay, folder)
+    return Lab(node, peer, engine.Collector(current), folder)

@@ -10,15 +10,17 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from conformance.harness import channel
+from conformance.harness import channel, ptp
 from conformance.harness.channel_calls import Line
 from conformance.harness.errors import Undrivable
 from conformance.harness.partner import Behaviour, Partner, Reply
+from conformance.harness.partner_grpc import AWAY, HANGS
 from conformance.harness.world import World
 from conformance.suites import drafts, work
 
 ANNOUNCE = {"first": {"announce": 1}}
 WORD = "session"
+GRPC = "grpc"
 
 
 def drivable(world: World) -> None:
@@ -111,6 +113,30 @@ def troubles(world: World) -> list[Reply]:
     status, body = world.stage.binding.spell_refusal("QUEUE_FULL")
     broken = Reply(status=500, raw=b"<html>Internal Server Error</html>")
     return [broken, Reply(status=status, raw=body), broken]
+
+
+def grpc_place(world: World) -> dict[str, str]:
+    """Return what a partner says of itself that takes messages over gRPC too; end the story where none can."""
+    drivable(world)
+    if world.stage.grpc is None:
+        raise Undrivable("the profile names no [target] grpc, and the suite speaks no other second protocol")
+    if not world.stage.receiver.grpc_address:
+        raise Undrivable("the suite plays no partners over gRPC here")
+    return {"grpc_address": world.stage.receiver.grpc_address}
+
+
+def nonsense_over_grpc() -> list[Reply]:
+    """Return answers that take nothing: a code that nobody knows, no code, and bytes that are no message."""
+    wrong = (ptp.packed("Outbound", code="E0000000999", message="?"), ptp.packed("Outbound", message="ok"), b"\xff\xff")
+    return [Reply(status=502, raw=body) for body in wrong]
+
+
+def troubles_over_grpc() -> list[Reply]:
+    """Return what a partner does that is away, hangs, and is full."""
+    metadata = {"error": "QUEUE_FULL", "status": "503"}
+    full = ptp.packed("Outbound", code=channel.FULL, message="full", metadata=metadata)
+    lost = [Reply(status=503, raw=b"", lost=status) for status in (AWAY, HANGS)]
+    return [*lost, Reply(status=503, raw=full)]
 
 
 def taken(world: World, partner: Partner, topic: str) -> list[str]:

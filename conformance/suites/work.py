@@ -99,9 +99,9 @@ def config(
     }
 
 
-def played(world: World, name: str = "partner") -> Partner:
-    """Play a partner under contract whose tasks, when it is asked, run."""
-    partner = world.signed_partner(name)
+def played(world: World, name: str = "partner", **particulars: Any) -> Partner:
+    """Play a partner under contract whose tasks, when it is asked, run; `particulars` it says of itself besides."""
+    partner = world.signed_partner(name, **particulars)
     partner.answers("taskPoll", saying({"status": "RUNNING"}))
     return partner
 

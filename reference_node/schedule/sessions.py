@@ -10,6 +10,8 @@ otherwise (9.1-a); an address that the job itself gives for a party counts befor
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from sqlalchemy.orm import Session, object_session
 
 from reference_node.domain import plan
@@ -55,4 +57,9 @@ def _announced(node: Node, job: JobRow, party: plan.Party) -> str | None:
     if not wanted or node.grpc_listening is None or session is None or party.node_id == node.node_id:
         return None
     contract = contract_with(node, session, party.node_id)
-    return None if contract is None else contract.partner.get("grpc_address")
+    if contract is None or node.faults.on("grpc-offer-ignored"):
+        return None
+    announced: str | None = contract.partner.get("grpc_address")
+    if announced is None and node.faults.on("grpc-taken-for-granted"):
+        return f"grpc://{urlsplit(contract.partner_address).netloc}"
+    return announced

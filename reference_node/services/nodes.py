@@ -38,7 +38,7 @@ def particulars(node: Node, session: Session) -> dict[str, Any]:
     }
     if row.description is not None:
         found["description"] = row.description
-    if node.grpc_listening is not None:
+    if node.grpc_listening is not None and not node.faults.on("grpc-address-not-announced"):
         found["grpc_address"] = node.grpc_listening
     return found
 

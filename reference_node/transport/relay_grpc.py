@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import grpc
 
 from reference_node.errors import ConfigError
+from reference_node.faults import Faults
 from reference_node.proto.transport_pb2 import Inbound, Outbound
+from reference_node.security import signing
 from reference_node.security.tls import SecureChannel
 from reference_node.transport.frames import SEQUENCE, TOPIC, Frame, cut
 from reference_node.transport.partner import Peer
 from reference_node.transport.relay import OK, Outgoing, RelayFailed, Route, refused
-from reference_node.transport.stamps import Stamps
+from reference_node.transport.relay_http import INVOKE as HTTP_INVOKE
+from reference_node.transport.stamps import TOKEN, VERSION, Stamps
 from reference_node.transport.tls import Called
 from reference_node.transport.tls_grpc import Folder, Way
 
@@ -34,6 +38,7 @@ OPTIONS: Final = (
 )
 
 
+Dial = Callable[[str], grpc.Channel]  # opens a channel to an address grpc://host:port
 _Target = tuple[str, str]  # host and port, and the node that is there
 
 
@@ -48,7 +53,11 @@ class GrpcRelay:
         chunk: int,
         tls: SecureChannel | None = None,
         handshake_seconds: float = 10.0,
+        dial: Dial | None = None,
+        faults: Faults | None = None,
     ) -> None:
+        self._faults = Faults() if faults is None else faults
+        self._dial = dial
         self._stamps = stamps
         self._tls = tls
         self._handshake_seconds = handshake_seconds
@@ -62,12 +71,15 @@ class GrpcRelay:
     def deliver(self, route: Route, batch: Sequence[Outgoing]) -> None:
         """Hand over a batch in order."""
         channel = self._channel(route.peer)
+        batch = self._bent(batch)
         try:
             if len(batch) == 1 and batch[0].short(self._chunk):
                 self._invoke(channel, route, batch[0])
             else:
                 self._transport(channel, route, batch)
         except grpc.RpcError as failure:
+            if self._faults.on("grpc-broken-call-taken-as-done"):
+                return
             way = self._ways.get(_target(route.peer))
             why = (way and way.failure) or _status(failure)
             raise RelayFailed(f"unreachable: {why}", transient=True, heard=False) from failure
@@ -94,6 +106,8 @@ class GrpcRelay:
 
     def _open(self, target: _Target) -> grpc.Channel:
         netloc, node_id = target
+        if self._dial is not None:
+            return self._dial(f"grpc://{netloc}")
         if self._tls is None:
             return grpc.insecure_channel(netloc, options=OPTIONS)
         parts = urlsplit(f"//{netloc}")
@@ -105,12 +119,29 @@ class GrpcRelay:
             raise RelayFailed(f"no channel could be opened: {failure}", transient=True, heard=False) from failure
         return grpc.insecure_channel(way.target, options=(*OPTIONS, ("grpc.default_authority", netloc)))
 
+    def _bent(self, batch: Sequence[Outgoing]) -> Sequence[Outgoing]:
+        """Return a batch as the defects of this relay leave it."""
+        if self._faults.on("grpc-numbers-left-at-zero"):
+            batch = [replace(message, sequence=0) for message in batch]
+        if self._faults.on("grpc-topics-shortened"):
+            batch = [replace(message, topic=message.topic[:2]) for message in batch]
+        return [*batch, *batch] if self._faults.on("grpc-batch-sent-twice") else batch
+
     def _invoke(self, channel: grpc.Channel, route: Route, message: Outgoing) -> None:
         metadata = {TOPIC: message.topic, SEQUENCE: str(message.sequence)}
         body = Inbound(metadata=metadata, payload=message.whole()).SerializeToString()
         call = channel.unary_unary(INVOKE, request_serializer=bytes, response_deserializer=Outbound.FromString)
-        headers = self._stamps.headers(route, INVOKE, body)
-        _judge(call(body, timeout=self._timeout, metadata=tuple(headers.items())))
+        path = HTTP_INVOKE if self._faults.on("grpc-signed-for-http-path") else INVOKE
+        headers = self._stamps.headers(route, path, body)
+        if self._faults.on("grpc-message-unsigned"):
+            del headers[signing.SIGNATURE]
+        if self._faults.on("grpc-message-without-version"):
+            del headers[VERSION]
+        if self._faults.on("grpc-shows-session-as-token"):
+            headers[TOKEN] = route.session_id
+        answer = call(body, timeout=self._timeout, metadata=tuple(headers.items()))
+        if not self._faults.on("grpc-answer-not-read"):
+            _judge(answer)
 
     def _transport(self, channel: grpc.Channel, route: Route, batch: Sequence[Outgoing]) -> None:
         headers, code = self._stamps.stream(route, TRANSPORT)

@@ -16,7 +16,7 @@ from reference_node.store import Store
 from reference_node.store.contracts import ContractRow
 from reference_node.transport.outbound import Outbound
 from reference_node.transport.partner import Peer
-from reference_node.transport.relay_grpc import GrpcRelay
+from reference_node.transport.relay_grpc import Dial, GrpcRelay
 from reference_node.transport.relay_http import HttpRelay
 from reference_node.transport.sessions import Limits, Sessions
 from reference_node.transport.spool import Spool
@@ -34,13 +34,22 @@ def data_plane(
     identity: Identity,
     faults: Faults,
     tls: SecureChannel | None = None,
+    dial: Dial | None = None,
 ) -> Sessions:
     """Return the sessions of a node, none of them open."""
     chunk = config.channel_chunk_kib * 1024
     stamps = Stamps(node_id, clock, identity, faults)
     http = HttpRelay(stamps, outbound, timeout=config.channel_timeout_seconds, chunk=chunk)
     seconds = config.tls_handshake_seconds
-    grpc = GrpcRelay(stamps, timeout=config.channel_timeout_seconds, chunk=chunk, tls=tls, handshake_seconds=seconds)
+    grpc = GrpcRelay(
+        stamps,
+        timeout=config.channel_timeout_seconds,
+        chunk=chunk,
+        tls=tls,
+        handshake_seconds=seconds,
+        dial=dial,
+        faults=faults,
+    )
     spool = Spool(
         None if config.data is None else config.data / "spool",
         memory=config.channel_memory_mib * _MIB,

@@ -1,6 +1,6 @@
 """Two reference nodes as processes on loopback, for `hutong certify --demo`.
 
-The first is the node under test, the second a real peer for it. Both live in a temporary directory and end with the
+The first is the node under test, with another process on standby (`site`), the second a real peer for it. Both live in a temporary directory and end with the
 demonstration, also on Ctrl-C or on an error; only processes started here are ended.
 """
 
@@ -12,21 +12,25 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
-from conformance.harness.errors import HarnessError, UsageError
 from conformance.harness import ip_versions
+from conformance.harness.errors import HarnessError, UsageError
 from conformance.harness.verdict import ExitCode
+from conformance.site import Site
 
 LOCKOUT_SECONDS = 2
 LINGER_SECONDS = 1
 SETTINGS = f"[job]\nsession_linger_seconds = {LINGER_SECONDS}\n"
-GRPC = "\n[channel]\ngrpc_port = {}\n"
 HOSTS = ("127.0.0.1", "::1")
+STANDBY = "standby = true\n\n[store]\nbackup = {}\nbackup_seconds = 2\n"
+BACKUP_SECONDS = 5  # an interval, the node's look at the clock, and the snapshot itself
+GRPC = "\n[channel]\ngrpc_port = {}\n"
 REVOKED = "hutong-node-revoked"
 BEYOND = "hutong-node-beyond"
 SUITES = {"gm": "sm2", "intl": "p256"}
@@ -39,8 +43,8 @@ class Served:
 
     node_id: str
     address: str
-    grpc: str
     others: tuple[str, ...]
+    grpc: str
     token_file: Path
     data: Path
     process: subprocess.Popen[str]
@@ -94,7 +98,6 @@ def _gap_settings(folder: Path, address: str) -> str:
     return "\n".join([*lines, f"folder = {json.dumps(str(folder))}", f"partners = [{json.dumps(BEYOND)}]", ""])
 
 
-def _free_port() -> int:
 def _hosts() -> list[str]:
     """Return the loopback addresses of this machine, of one version of IP or of both."""
     return [host for host in HOSTS if not ip_versions.missing(host)]
@@ -104,6 +107,7 @@ def _at(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
         return port
@@ -117,26 +121,33 @@ def serve(
     faults: Sequence[str] = (),
     secured: Secured | None = None,
     gap: Path | None = None,
+    ports: tuple[int, int] | None = None,
 ) -> Iterator[Served]:
-    """Run one reference node on a free port until the block ends; `gap` is its folder for a partner behind a gap."""
+    """Run one reference node on a free port until the block ends; `gap` is its folder for a partner behind a gap.
+
+    With `ports` it has a backup, and serves there as soon as no other process on its folder does.
+    """
     port = 0 if secured is None and gap is None else _free_port()  # a certificate names the ports, and [node] the one
     grpc_port = 0 if secured is None else _free_port()
+    port, grpc_port = ports or (port, grpc_port)
     command = [sys.executable, "-m", "conformance.cli", "node", "--port", str(port), "--data", str(data)]
     command += ["--id", node_id]
     settings = data.with_suffix(".toml")
-    settings.write_text(
-        SETTINGS
-        + GRPC.format(grpc_port)
-        + f"\n[server]\nhost = {json.dumps(_hosts())}\n"
-        + ("" if secured is None else secured.settings(node_id, port, grpc_port))
-        + ("" if gap is None else _gap_settings(gap, f"{'http' if secured is None else 'https'}://127.0.0.1:{port}")),
-        encoding="utf-8",
-    )
+    if not settings.exists():  # else a process was started with them before
+        settings.write_text(
+            SETTINGS
+            + f"\n[server]\nhost = {json.dumps(_hosts())}\n"
+            + ("" if ports is None else STANDBY.format(json.dumps(str(data.with_suffix(".backup")))))
+            + GRPC.format(grpc_port)
+            + ("" if secured is None else secured.settings(node_id, port, grpc_port))
+            + ("" if gap is None else _gap_settings(gap, f"{'http' if secured is None else 'https'}://127.0.0.1:{port}")),
+            encoding="utf-8",
+        )
     command += ["--config", str(settings), "--lockout-seconds", str(LOCKOUT_SECONDS)]
     for fault in faults:
         command += ["--fault", fault]
     log = data.with_suffix(".log")
-    with log.open("w", encoding="utf-8") as errors:
+    with log.open("a", encoding="utf-8") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
     try:
         line = process.stdout.readline() if process.stdout else ""
@@ -145,38 +156,9 @@ def serve(
             raise kind(f"the reference node {node_id} did not start", hint=log.read_text(encoding="utf-8")[-2000:])
         ready = json.loads(line)
         others = tuple(ready.get("addresses", ())[1:])
-        yield Served(node_id, ready["address"], others, ready.get("grpc", ""), data / "operator-token", data, process)
+        yield Served(node_id, ready.get("address", ""), others, ready.get("grpc", ""), data / "operator-token", data, process)
     finally:
         _end(process)
-
-
-@contextmanager
-def relay(folder: Path, faults: Sequence[str] = ()) -> Iterator[dict[str, object]]:
-    """Run a relay between two nodes that the suite plays until the block ends; hand out its section of a profile."""
-    hutong = [sys.executable, "-m", "conformance.cli", "gap"]
-    made = subprocess.run([*hutong, "prepare", str(folder)], capture_output=True, text=True, check=True)
-    state, errors = folder / "state", folder / "relay.log"
-    command = [*hutong, "run", "--policy", str(folder / "gap.toml"), "--state", str(state)]
-    for side in ("outer", "inner"):
-        command += [f"--{side}", str(folder / side)]
-    for fault in faults:
-        command += ["--fault", fault]
-    with errors.open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-    try:
-        if not (process.stdout and process.stdout.readline()):
-            raise HarnessError("the relay did not start", hint=errors.read_text(encoding="utf-8")[-2000:])
-        told = {"evidence": [*hutong, "evidence", "--state", str(state)], "key": str(state / "relay.pem")}
-        yield {**tomllib.loads(made.stdout)["gap"]["relay"], **told}
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout:
-            process.stdout.close()
 
 
 @contextmanager
@@ -218,17 +200,25 @@ def two_nodes(faults: Sequence[str] = (), tls: str = "off") -> Iterator[dict[str
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hutong-demo-")))
         secured = None if tls == "off" else Secured.found(tls, root / "ca")
-        target = stack.enter_context(
-            serve(root / "target", "hutong-node-1", faults=faults, secured=secured, gap=root / "gap")
+        start = partial(
+            serve,
+            root / "target",
+            "hutong-node-1",
+            faults=faults,
+            secured=secured,
+            gap=root / "gap",
+            ports=(_free_port(), _free_port()),
         )
+        site = stack.enter_context(Site(start, root / "target"))
+        target = site.serving
         peer = stack.enter_context(serve(root / "peer", "hutong-node-2", secured=secured))
         between = stack.enter_context(relay(root / "relay", faults))
         gap = {"folder": str(root / "gap" / BEYOND), "partner": BEYOND, "relay": between}
-        profile = profile_of(target, peer) | {"gap": gap}
+        profile = profile_of(target, peer, site.hooks()) | {"gap": gap}
         yield profile if secured is None else {**profile, "tls": secured.profile()}
 
 
-def profile_of(target: Served, peer: Served) -> dict[str, object]:
+def profile_of(target: Served, peer: Served, hooks: Mapping[str, list[str]]) -> dict[str, object]:
     """Return the profile with which the demonstration certifies its first node."""
     return {
         "target": {
@@ -236,15 +226,20 @@ def profile_of(target: Served, peer: Served) -> dict[str, object]:
             "url": target.address,
             "node_id": target.node_id,
             **({"grpc": target.grpc} if target.grpc else {}),
+            **({"other_url": target.others[0]} if target.others else {}),
         },
         "operator": {"token_file": str(target.token_file)},
         "auditor": {"token_file": str(target.data / "auditor-token")},
-        "timings": {"lockout_seconds": LOCKOUT_SECONDS, "session_linger_seconds": LINGER_SECONDS},
+        "timings": {
+            "lockout_seconds": LOCKOUT_SECONDS,
+            "session_linger_seconds": LINGER_SECONDS,
+            "backup_seconds": BACKUP_SECONDS,
+        },
         "operator_hooks": {
             "storage_path": [str(target.data)],
             "logs_path": [str(target.data.with_suffix(".log"))],
-            **({"other_url": target.others[0]} if target.others else {}),
             "tamper": [sys.executable, "-m", "conformance.selftest.tampering", str(target.data / "node.db")],
+            **hooks,
         },
         "peer": {"url": peer.address, "node_id": peer.node_id, "token_file": str(peer.token_file)},
     }

@@ -29,6 +29,7 @@ from conformance.harness.clock import Clock, eventually
 from conformance.harness.deposits import Deposits
 from conformance.harness.errors import Blame, NotOffered, Prerequisite, Undrivable
 from conformance.harness.gap import FarSide
+from conformance.harness.gap_relay import RelayEnds
 from conformance.harness.partner import Behaviour, Partner, Receiver
 from conformance.harness.profile_model import Profile, Role
 from conformance.harness.records import Answer, Direction, Exchange, Request, Transcript
@@ -77,6 +78,7 @@ class Stage:
     deposits: Deposits | None = None
     tamper: Hand | None = None
     gap: FarSide | None = None
+    relay: RelayEnds | None = None
 
 
 class World:
@@ -393,6 +395,4 @@ class World:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -23,6 +23,7 @@ from conformance.harness import engine
 from conformance.harness.binding import load_binding
 from conformance.harness.deposits import Deposits, Place
 from conformance.harness.gap import FarSide
+from conformance.harness.gap_relay import RelayEnds
 from conformance.harness.partner_grpc import Gate
 from conformance.harness.profile import parse_profile
 from conformance.harness.profile_model import GapPlace, Profile
@@ -33,6 +34,7 @@ from conformance.harness.signing import KeyRing
 from conformance.harness.target import Transport, Unanswered, query_string
 from conformance.harness.world import Stage
 from conformance.selftest.inprocess_grpc import InProcessChannel, InProcessGrpc
+from conformance.selftest import relaying
 from conformance.selftest.tampering import hand
 from conformance.suites.work import LINE
 from reference_node.app import create_app, node_of
@@ -84,7 +86,7 @@ class SteppedClock:
     def __init__(self) -> None:
         self._now = START_MS
         self.node: Node | None = None
-        self.gap: Callable[[], object] | None = None
+        self.gap: list[Callable[[], object]] = []
 
     def now_ms(self) -> int:
         """Return the time; each look at it takes a millisecond, so that what follows is later."""
@@ -96,8 +98,8 @@ class SteppedClock:
         self._now += int(seconds * 1000)
         if self.node is not None:
             self.node.pump()
-        if self.gap is not None:
-            self.gap()
+        for carry in self.gap:
+            carry()
 
 
 class AtOnce(Executor):
@@ -287,6 +289,7 @@ class Lab:
     node: Node
     peer: SecondNode
     collector: engine.Collector
+    relay: relaying.InProcessRelay
     folder: tempfile.TemporaryDirectory[str]
 
     def run(self, scenarios: Sequence[Scenario]) -> dict[str, Transcript]:
@@ -298,6 +301,7 @@ class Lab:
 
     def close(self) -> None:
         """Let go of the databases and of the folder of the gap."""
+        self.relay.close()
         self.node.close()
         self.peer.close()
         self.folder.cleanup()
@@ -334,7 +338,8 @@ def lab(faults: Sequence[str] = ()) -> Lab:
     peer = SecondNode(clock, network)
     folder = tempfile.TemporaryDirectory(prefix="hutong-gap-")
     gap = Path(folder.name)
-    profile = replace(demo_profile(), gap=GapPlace(gap / BEYOND, BEYOND))
+    between = relaying.place(gap / "relay")
+    profile = replace(demo_profile(), gap=GapPlace(gap / BEYOND, BEYOND), relay=between)
     config = load_config(
         None,
         node_id=NODE_ID,
@@ -366,8 +371,10 @@ def lab(faults: Sequence[str] = ()) -> Lab:
     )
     current.receiver.address = "http://partner.test"
     current.receiver.grpc_address = PARTNER_GRPC
-    current = replace(current, threads=1, deposits=_deposits(node), tamper=hand(node))  # one connection, so one thread
+    relay = relaying.InProcessRelay(gap / "relay", clock, node.faults)
+    ends = RelayEnds(between, clock, relay.evidence)
+    current = replace(current, threads=1, deposits=_deposits(node), tamper=hand(node), relay=ends)  # one connection
     network.stage = current
-    clock.gap = _joined(app, current.gap)
+    clock.gap = [_joined(app, current.gap), relay.step]
     network.nodes = {URL: current.transport, PEER_URL: peer}
-    return Lab(node, peer, engine.Collector(current), folder)
+    return Lab(node, peer, engine.Collector(current), relay, folder)

@@ -117,11 +117,11 @@ class PartnerPlace:
     port: int = 0
     address: str = ""
     grpc_port: int = 0
+    other_host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    other_host: str = ""
     """Another node of the vendor's that the target can be tested against, with its own operator's token."""
 
     url: str

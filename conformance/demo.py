@@ -1,7 +1,8 @@
 """Two reference nodes as processes on loopback, for `hutong certify --demo`.
 
-The first is the node under test, with another process on standby (`site`), the second a real peer for it. Both live in a temporary directory and end with the
-demonstration, also on Ctrl-C or on an error; only processes started here are ended.
+The first is the node under test, with another process on standby (`site`), the second a real peer for it. Both live in
+a temporary directory and end with the demonstration, also on Ctrl-C or on an error; only processes started here are
+ended.
 """
 
 from __future__ import annotations
@@ -140,7 +141,11 @@ def serve(
             + ("" if ports is None else STANDBY.format(json.dumps(str(data.with_suffix(".backup")))))
             + GRPC.format(grpc_port)
             + ("" if secured is None else secured.settings(node_id, port, grpc_port))
-            + ("" if gap is None else _gap_settings(gap, f"{'http' if secured is None else 'https'}://127.0.0.1:{port}")),
+            + (
+                ""
+                if gap is None
+                else _gap_settings(gap, f"{'http' if secured is None else 'https'}://127.0.0.1:{port}")
+            ),
             encoding="utf-8",
         )
     command += ["--config", str(settings), "--lockout-seconds", str(LOCKOUT_SECONDS)]
@@ -156,7 +161,9 @@ def serve(
             raise kind(f"the reference node {node_id} did not start", hint=log.read_text(encoding="utf-8")[-2000:])
         ready = json.loads(line)
         others = tuple(ready.get("addresses", ())[1:])
-        yield Served(node_id, ready.get("address", ""), others, ready.get("grpc", ""), data / "operator-token", data, process)
+        yield Served(
+            node_id, ready.get("address", ""), others, ready.get("grpc", ""), data / "operator-token", data, process
+        )
     finally:
         _end(process)
 

@@ -103,8 +103,8 @@ def create_app(
         catalogue=catalogue,
         driver=JobDriver(),
         vault=vault,
-        leadership=Leadership(store),
-        backup=_backup(config, vault),
+        leadership=Leadership(store, config.data, faults),
+        backup=_backup(config, vault, faults),
         evidence=Evidence.of_node(node_id, config, clock, store, vault, identity, faults),
         trust=trust,
         tls=tls,
@@ -175,7 +175,7 @@ def _links(node_id: str, config: Config, identity: Identity, clock: Clock, fault
     return Links(node_id, config.gap, config.gap_partners, key, clock, timeout=timeout, faults=faults)
 
 
-def _backup(config: Config, vault: Vault) -> Backup | None:
+def _backup(config: Config, vault: Vault, faults: Faults) -> Backup | None:
     if config.backup is None:
         return None
     if config.data is None or config.database is not None:
@@ -183,7 +183,7 @@ def _backup(config: Config, vault: Vault) -> Backup | None:
             "[store] backup is of a data folder with a database of its own",
             hint="have PostgreSQL backed up by its own means, see docs/deployment",
         )
-    return Backup(config.data, config.backup, vault, config.backup_seconds)
+    return Backup(config.data, config.backup, vault, config.backup_seconds, faults)
 
 
 def _own_node(store: Store, config: Config) -> str:

@@ -130,6 +130,7 @@ class Config:
     port: int = _key("server", 8801, _number(0, 65535))
     threads: int = _key("server", 10, _number(1, 256))
     background: bool = _key("server", True, _flag)
+    standby: bool = _key("server", False, _flag)
     auth_types: tuple[str, ...] = _key("security", AUTH_TYPES, _some_of(*AUTH_TYPES, CERT))
     timestamp_window_seconds: int = _key("security", 300, _number(1, 86_400))
     lockout_threshold: int = _key("security", 5, _number(1, 1000))

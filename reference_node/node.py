@@ -97,10 +97,11 @@ class Node:
     def pump(self) -> None:
         """Carry out everything that is due; one chore that fails does not keep the others from their turn.
 
-        Of the replicas of a node only the leading one does.
+        Of the processes of a node only the leading one does.
         """
-        own: tuple[Callable[[Node], None], ...] = (_learn_of_keys,) if self.store.shared else ()
-        for chore in (*own, *(self.chores if self.leadership.held() else ())):
+        leads = self.leadership.held()
+        own: tuple[Callable[[Node], None], ...] = (_learn_of_keys,) if self.store.shared or not leads else ()
+        for chore in (*own, *(self.chores if leads else ())):
             try:
                 chore(self)
             except Exception:  # the next pump tries again

@@ -37,6 +37,7 @@ from reference_node.sockets import Server
 from reference_node.transport.tls import TlsAdapter
 
 _PUMP_SECONDS = 1.0
+_STANDBY_SECONDS = 0.2
 _REQUEST_LIMIT = 72 * 1024 * 1024  # operations have lower limits of their own, which they answer with an envelope
 _DRAIN_LIMIT = _REQUEST_LIMIT
 _DRAIN_PIECE = 64 * 1024
@@ -177,7 +178,10 @@ class NodeServer:
 
 
 def serve(config: Config, ready: Callable[[Mapping[str, Any]], None] | None = None) -> None:
-    """Serve until SIGINT or SIGTERM; `ready` is told once, instead of the ready line being printed."""
+    """Serve until SIGINT or SIGTERM; `ready` is told once, instead of the ready line being printed.
+
+    A node on standby says so in a line of its own and listens only once the process that leads is gone (9.2-e-4).
+    """
     log.to_stderr()
     server = NodeServer(config)
     stopped = threading.Event()
@@ -187,6 +191,9 @@ def serve(config: Config, ready: Callable[[Mapping[str, Any]], None] | None = No
 
     previous = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        if not _its_turn(server.node, stopped):
+            server.stop()
+            return
         with server:
             line: dict[str, Any] = {"event": "ready", "node_id": server.node.node_id, "address": server.address}
             line |= {"addresses": server.addresses} if len(server.addresses) > 1 else {}
@@ -195,6 +202,18 @@ def serve(config: Config, ready: Callable[[Mapping[str, Any]], None] | None = No
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _its_turn(node: Node, stopped: threading.Event) -> bool:
+    """Wait until this process may serve; return whether it was not stopped meanwhile."""
+    if node.leadership.held() or not node.config.standby:
+        return True
+    _print_ready({"event": "standby", "node_id": node.node_id})
+    while not node.leadership.held():
+        if stopped.wait(_STANDBY_SECONDS):
+            return False
+    node.vault.refresh()
+    return True
 
 
 def _claim(host: str, port: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 
-from conformance.harness.records import SILENCE_WILL_DO, Direction, Exchange, Finding
+from conformance.harness.records import INTERRUPTED, SILENCE_WILL_DO, Direction, Exchange, Finding
 from conformance.harness.registry import EVERY, check
 from conformance.harness.schema import Contract
 from conformance.harness.story import Story
@@ -29,7 +29,9 @@ def _found(code: str, exchange: Exchange, expected: str, actual: str) -> Finding
 
 
 def _to_target(story: Story) -> Iterator[Exchange]:
-    return (row for row in story.transcript.exchanges if row.direction is Direction.TO_TARGET)
+    """Yield the requests to a target that its operator has not disturbed just then."""
+    rows = (row for row in story.transcript.exchanges if row.direction is Direction.TO_TARGET)
+    return (row for row in rows if row.negative not in INTERRUPTED)
 
 
 def _to_partner(story: Story) -> Iterator[Exchange]:

@@ -18,7 +18,7 @@ from typing import Any
 from cryptography.hazmat.primitives.hashes import SM3, Hash
 
 import specs
-from conformance.harness import canary, deposits, judge, registry, tampering, verdict, waivers
+from conformance.harness import canary, deposits, hooks, judge, registry, tampering, verdict, waivers
 from conformance.harness.binding import Binding
 from conformance.harness.clock import Clock, SystemClock
 from conformance.harness.errors import Blame, NotOffered, Prerequisite, ScenarioStop, Undrivable
@@ -179,6 +179,7 @@ def stage(
         wardrobe=wardrobe,
         deposits=deposits.of(profile.hooks),
         tamper=tampering.of(profile.hooks),
+        hands=hooks.of(profile.hooks),
         gap=FarSide(profile.gap, profile.target.node_id, time, receiver.handle) if profile.gap else None,
         relay=RelayEnds(profile.relay, time) if profile.relay else None,
     )

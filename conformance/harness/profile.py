@@ -128,7 +128,9 @@ def _hooks(table: Table, folder: Path) -> Hooks | None:
     if not table.keys():
         return None
     storage, logs = ([folder / name for name in table.texts(key, ())] for key in ("storage_path", "logs_path"))
-    return Hooks(tuple(storage), tuple(logs), table.texts("dump", ()), table.texts("tamper", ()))
+    commands = {key: table.texts(key, ()) for key in ("dump", "tamper", "backup", "kill_replica", "fill_disk")}
+    datasets = folder / table.text("datasets_path") if "datasets_path" in table else None
+    return Hooks(tuple(storage), tuple(logs), **commands, datasets_path=datasets)
 
 
 def _gap(table: Table, folder: Path) -> GapPlace | None:
@@ -209,6 +211,8 @@ def _timings(table: Table) -> Timings:
         lockout_seconds=table.integer("lockout_seconds", usual.lockout_seconds, least=1),
         callback_seconds=table.number("callback_seconds", usual.callback_seconds, least=0.1, most=3600),
         session_linger_seconds=table.integer("session_linger_seconds", usual.session_linger_seconds, least=0),
+        backup_seconds=table.number("backup_seconds", usual.backup_seconds, least=0, most=3600),
+        recovery_seconds=table.number("recovery_seconds", usual.recovery_seconds, least=0.1, most=3600),
         answer_seconds=table.number("answer_seconds", usual.answer_seconds, least=0.1, most=3600),
     )
 

@@ -94,7 +94,9 @@ class Capabilities:
 class Timings:
     """The target's limits and how long the harness waits, in seconds.
 
-    `session_linger_seconds` is how long the session of a job that has ended still takes messages.
+    `session_linger_seconds` is how long the session of a job that has ended still takes messages; within
+    `backup_seconds` what was confirmed is in the backup; within `recovery_seconds` the target serves again after its
+    store was restored, an instance was lost or its storage has room again.
     """
 
     clock_skew_seconds: int = 300
@@ -103,6 +105,8 @@ class Timings:
     callback_seconds: float = 10.0
     answer_seconds: float = 10.0
     session_linger_seconds: int = 60
+    backup_seconds: float = 10.0
+    recovery_seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,10 @@ class Hooks:
 
 @dataclass(frozen=True, slots=True)
 class GapPlace:
+    backup: tuple[str, ...] = ()
+    kill_replica: tuple[str, ...] = ()
+    fill_disk: tuple[str, ...] = ()
+    datasets_path: Path | None = None
     """The folder of the target's link to a partner behind an isolation gap, and who this partner is.
 
     The harness plays the partner, and puts a key of its own there as the partner's.

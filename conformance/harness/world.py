@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -30,9 +30,10 @@ from conformance.harness.deposits import Deposits
 from conformance.harness.errors import Blame, NotOffered, Prerequisite, Undrivable
 from conformance.harness.gap import FarSide
 from conformance.harness.gap_relay import RelayEnds
+from conformance.harness.hooks import Hands
 from conformance.harness.partner import Behaviour, Partner, Receiver
 from conformance.harness.profile_model import Profile, Role
-from conformance.harness.records import Answer, Direction, Exchange, Request, Transcript
+from conformance.harness.records import INTERRUPTED, Answer, Direction, Exchange, Request, Transcript
 from conformance.harness.schema import Contract
 from conformance.harness.steps import Awaited, Tamper, Told
 from conformance.harness.story import LABEL
@@ -77,6 +78,7 @@ class Stage:
     threads: int = 24
     deposits: Deposits | None = None
     tamper: Hand | None = None
+    hands: Hands = field(default_factory=dict)
     gap: FarSide | None = None
     relay: RelayEnds | None = None
 
@@ -168,8 +170,7 @@ class World:
 
     def eventually(self, probe: Callable[[], T | None], *, within: float = 0.0) -> T | None:
         """Ask again until there is an answer or the time (by default the profile's) is over."""
-        seconds = within or self.profile.timings.callback_seconds
-        return eventually(probe, within=seconds, clock=self.stage.clock)
+        return eventually(probe, within=within or self.profile.timings.callback_seconds, clock=self.stage.clock)
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
@@ -215,8 +216,8 @@ class World:
         audit = self.stage.contract.operations[operation].auth == "auditor"
         secret = self.profile.auditor if audit else self.profile.operator
         if secret is None and token is None:
-            section = "auditor" if audit else "operator"
-            raise Undrivable(f"the profile has no [{section}] token, so {operation} cannot be called")
+            whose = "auditor" if audit else "operator"
+            raise Undrivable(f"the profile has no [{whose}] token, so {operation} cannot be called")
         shown = token if token is not None else (secret.reveal() if secret else "")
         method, path, query, body = self._spelled(operation, data or {}, raw)
         headers = {} if method == "GET" else {"content-type": "application/json"}
@@ -324,7 +325,7 @@ class World:
         content = {} if spec.method == "GET" else dict(data)
         method, path, asked, body = self.stage.binding.spell_request(operation, query, content)
         encoded = b"" if method == "GET" else json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-        pairs = tuple((name, _text(value)) for name, value in asked.items())
+        pairs = tuple((name, str(v).lower() if isinstance(v, bool) else str(v)) for name, v in asked.items())
         return method, self._prefix + path, pairs, encoded if raw is None else raw
 
     def send(
@@ -343,7 +344,7 @@ class World:
             if problem:
                 raise Blame(f"step {step}: the harness itself breaks the interface of {operation}: {problem}")
         told = self._exchange(step, operation, request, partner, breaks, transport=transport)
-        if breaks:
+        if breaks and breaks not in INTERRUPTED:
             self._alive(step)
         return told
 
@@ -392,7 +393,3 @@ class World:
         method, path, query, body = self._spelled("nodeQuery", {"node_id": self.profile.target.node_id}, None)
         with _common():
             self._exchange(f"{step}~alive", "nodeQuery", Request(method, path, query, {}, body), "", "")
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -4,7 +4,8 @@ A fault is *killed* when it was reached and exactly the finding that it declares
 them as blast). It is *unreached* when the suite never came to its place, *survived* when its finding is missing,
 *collateral* when findings appear that it does not declare. A scenario is run again for a fault only if the unmutated
 run asked at that fault's place during that scenario: elsewhere the fault cannot change anything. Defects of the
-channel are tried over sockets, in the scenarios about it; everything else runs in process, without sockets.
+channel are tried over sockets, those of a store that is disturbed on a disk, in the scenarios about them; everything
+else runs in process, without sockets.
 
 `python -m conformance.selftest.killmatrix --only 8.1` prints the matrix of one chapter.
 """
@@ -28,14 +29,14 @@ from conformance.harness.records import CheckResult, Transcript, Verdict
 from conformance.harness.registry import Scenario
 from conformance.harness.strict import unknown
 from conformance.harness.world import COMMON
-from conformance.selftest import served
+from conformance.selftest import served, stored
 from conformance.selftest.inprocess import Lab, demo_profile, lab
 from reference_node.faults import Fault, declared
 
 # End-to-end stories: whatever defect lies on their way may show in them, beside the finding that names it.
 COMPOSITE = frozenset({"two_nodes"})
 STAND_INS = 12
-_LABS: Mapping[str, str] = served.LABS
+_LABS: Mapping[str, str] = {**served.LABS, stored.MODULE: stored.NAME}
 
 
 class Fate(StrEnum):
@@ -99,7 +100,7 @@ class Baseline:
     def scenarios(self, fault: str) -> frozenset[str]:
         """Return the scenarios in which a fault could show: always those whose checks may emit its finding.
 
-        What a served node does to its sockets it settles when it starts, so there every scenario counts.
+        What a node does to its sockets or its disk it settles when it starts, so there every scenario counts.
         """
         if declared()[fault].lab:
             return frozenset(row.name for row in _plan().scenarios if _lab_of(row) == declared()[fault].lab)
@@ -117,11 +118,13 @@ def _plan() -> engine.Plan:
 
 
 def _lab_of(scenario: Scenario) -> str:
-    """Return the lab in which a scenario runs; those about the channel itself need sockets."""
+    """Return the lab in which a scenario runs; those about the channel itself need sockets, some others a disk."""
     return _LABS.get(scenario.act.__module__, "")
 
 
-def _room(name: str, faults: Sequence[str] = ()) -> Lab | served.ServedLab:
+def _room(name: str, faults: Sequence[str] = ()) -> Lab | served.ServedLab | stored.StoredLab:
+    if name == stored.NAME:
+        return stored.stored_lab(faults)
     return served.served_lab(name, faults) if name else lab(faults)
 
 

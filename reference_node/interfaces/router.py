@@ -29,7 +29,7 @@ import specs
 from reference_node.domain import RuleBroken
 from reference_node.errors import ConfigError, Refusal
 from reference_node.evidence.acting import Acting, acting, actor
-from reference_node.interfaces import leniency, wire
+from reference_node.interfaces import lapses, leniency, wire
 from reference_node.interfaces.calls import Call, Streamed
 from reference_node.node import Node
 from reference_node.security import entrance, guards, signing
@@ -148,6 +148,7 @@ def _carry(node: Node, route: Route, request: Incoming, trace: str, now: Acting)
         caller = guards.presented(node, request, body, proof=proof)
     if caller is not None:
         now.actor = actor("NODE", caller.node_id)
+    lapses.before(node, route.operation)
     with node.store.session() as session:
         try:
             if caller is not None:
@@ -162,13 +163,13 @@ def _carry(node: Node, route: Route, request: Incoming, trace: str, now: Acting)
                 request.headers.get(signing.TOKEN_SET, ""),
                 component,
             )
-            data = route.handler(call)
+            data = lapses.carry_out(node, route.operation, call, route.handler)
             if isinstance(data, Streamed):
                 session.commit()
                 return _file(data, trace)
             envelope = {"code": 0, "msg": "ok", "data": data}
             now.answer = partial(wire.write, envelope)
-            session.commit()
+            lapses.keep(node, route.operation, call, route.handler)
         except BaseException as failure:
             session.rollback()
             free = node.faults.on("nonce-free-after-refusal")

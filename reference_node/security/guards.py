@@ -186,7 +186,9 @@ def admit(node: Node, session: Session, caller: Caller) -> None:
             _RECORD, {"source": source, "nonce": caller.nonce, "expires_at": caller.nonce_until}
         )
     except IntegrityError:
-        if not node.faults.on("nonce-replay-accepted"):
+        survives = bool(node.faults) and node.leadership.taken_over()
+        forgotten = survives and node.faults.on("nonces-of-dead-instance-forgotten")
+        if not forgotten and not node.faults.on("nonce-replay-accepted"):
             raise Refusal("NONCE_REPLAYED", pointer=signing.NONCE) from None
 
 

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives import hashes
 from sqlalchemy.exc import SQLAlchemyError
 
 from reference_node.errors import ConfigError
+from reference_node.faults import Faults
 from reference_node.security.errors import SecurityFailure
 from reference_node.security.keyring import FileKeyring
 from reference_node.security.vault import KEY_FILE, KEYRING_FILE, Vault, load_kek
@@ -36,6 +37,7 @@ _MANIFEST: Final = "manifest.json"
 _CONTEXT: Final = b"backup manifest"
 _UNFINISHED: Final = ".unfinished"
 _SECRETS: Final = "*.sealed"
+_LEFT_OUT: Final = {"backup-without-permits": "permits", "backup-without-head-of-evidence": "evidence_head"}
 
 
 @dataclass(slots=True)
@@ -46,11 +48,14 @@ class Backup:
     folder: Path
     vault: Vault
     seconds: int
+    faults: Faults = field(default_factory=Faults)
     _taken: int = 0
     _seen: tuple[int, ...] = ()
 
     def due(self, now: int) -> Path | None:
         """Take a snapshot if it is time for one."""
+        if self._taken and self.faults.on("backup-taken-once"):
+            return None
         changed = _state(self.data)
         if now - self._taken < self.seconds * 1000 or changed == self._seen:
             return None
@@ -65,8 +70,12 @@ class Backup:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(mode=0o700, parents=True)
         _copy(self.data / DATABASE, work / DATABASE)
+        for fault, table in _LEFT_OUT.items():
+            if self.faults.on(fault):
+                _empty(work / DATABASE, table)
         for secret in self.data.glob(_SECRETS):
-            shutil.copy2(secret, work)
+            if not self.faults.on("backup-without-node-keys"):
+                shutil.copy2(secret, work)
         shutil.copy2(self.data / KEYRING_FILE, self.folder / KEYRING_FILE)
         rows = _checked(work / DATABASE, self.vault)
         _write_manifest(work, self.vault, now, rows)
@@ -172,6 +181,11 @@ def _copy(source: Path, target: Path) -> None:
         old.backup(new, pages=1024)
         new.execute("PRAGMA journal_mode = DELETE")
     target.chmod(0o600)
+
+
+def _empty(database: Path, table: str) -> None:
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(f"DELETE FROM {table}")  # noqa: S608 - a name of this module's
 
 
 def _snapshots(folder: Path) -> Iterator[Path]:

@@ -144,20 +144,24 @@ class Declaration:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the operator lets the suite do with what the target writes down: read files, folders, a dump; alter it."""
+    """What the operator lets the suite do with what the target writes down: read files, folders, a dump; alter it.
+
+    `datasets_path` is a folder from which the target reads files of datasets. The last three are commands that lose
+    the store and restore it, end an instance and start it again, fill the storage and free it.
+    """
 
     storage_path: tuple[Path, ...] = ()
     logs_path: tuple[Path, ...] = ()
     dump: tuple[str, ...] = ()
     tamper: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class GapPlace:
     backup: tuple[str, ...] = ()
     kill_replica: tuple[str, ...] = ()
     fill_disk: tuple[str, ...] = ()
     datasets_path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GapPlace:
     """The folder of the target's link to a partner behind an isolation gap, and who this partner is.
 
     The harness plays the partner, and puts a key of its own there as the partner's.

@@ -17,13 +17,13 @@ JsonObject = dict[str, Any]
 # the rules that a request of ours breaks where the connection or the file itself may be refused: silence answers too
 SHOWN_COUNTS = "the certificate that is shown counts"
 FILE_COUNTS = "the file is the partner's, for the target, whole and as it was signed"
-SILENCE_WILL_DO = frozenset({SHOWN_COUNTS, FILE_COUNTS})
-
 # what the operator's hooks disturb; while it is, any answer will do but where a check says otherwise
 STORE_STANDS = "the store stands"
 ALL_RUN = "every instance runs"
 INTERRUPTED = frozenset({STORE_STANDS, ALL_RUN})
 HAS_ROOM = "there is room for what is to be kept"
+SILENCE_WILL_DO = frozenset({SHOWN_COUNTS, FILE_COUNTS})
+
 
 class Direction(StrEnum):
     """Who called whom."""

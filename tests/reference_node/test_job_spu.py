@@ -104,15 +104,18 @@ def test_spu_runs_a_psi_and_secure_products_between_two_nodes(two: tuple[Served,
         task_id = task_of(a, job_id, "psi_0")["task_id"]
         a.own("ownTaskRerun", job_id=job_id, task_id=task_id, task_params={"common": {"psi_0": {"protocol": protocol}}})
         for node in two:
-            found = eventually(
-                lambda node=node, wanted=protocol: next(
-                    (row for row in reports(node, job_id, "psi_0") if row["protocol"] == wanted), None
-                ),
-                within=240,
-            )
+            found = eventually(lambda node=node, wanted=protocol: redone(node, job_id, "psi_0", wanted), within=240)
             assert (found["items"], found["intersection"]) == (len(GRID if node is a else PLANT), len(BOTH))
         for node in two:  # what a component reports is there before its task has ended
-            eventually(lambda node=node: task_of(node, job_id, "psi_0")["task_status"] == "SUCCESS")
+            eventually(lambda node=node: task_of(node, job_id, "psi_0")["status"] == "SUCCESS")
+
+
+def redone(node: Served, job_id: str, name: str, protocol: str) -> dict[str, Any] | None:
+    """Return what a component has reported of a run with a protocol, once it has; fail with its log if it fails."""
+    task = task_of(node, job_id, name)
+    if task["status"] == "FAILED":
+        raise AssertionError((node.name, task, node.own("ownTaskLog", task_id=task["task_id"], start=0)["lines"][-40:]))
+    return next((row for row in reports(node, job_id, name) if row["protocol"] == protocol), None)
 
 
 def task_of(node: Served, job_id: str, name: str) -> dict[str, Any]:

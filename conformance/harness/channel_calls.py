@@ -77,6 +77,7 @@ class Line:
     session_id: str
     token: str
     component_token: str = ""
+    grpc: Transport | None = None  # what carries gRPC there, where it is not the usual
 
     # --- as the other node ------------------------------------------------------------------------------------------
 
@@ -215,9 +216,10 @@ class Line:
         if over is Over.HTTP:
             prefix = urlsplit(self.world.profile.target.url).path.rstrip("/")
             return prefix + self.world.stage.binding.operations[operation].path, None
-        if self.world.stage.grpc is None:
+        grpc = self.grpc or self.world.stage.grpc
+        if grpc is None:
             raise Undrivable("the profile names no [target] grpc, and the suite speaks no other second protocol")
-        return channel.METHODS[operation], self.world.stage.grpc
+        return channel.METHODS[operation], grpc
 
     def _named(self, bend: Bend) -> dict[str, str]:
         return {

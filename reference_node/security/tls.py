@@ -193,8 +193,11 @@ class SecureChannel:
             context.set_alpn_protos([protocol])
             return
         context.set_alpn_select_callback(lambda _connection, offered: protocol if protocol in offered else b"")
-        if not self._faults.on("grpc-certificate-not-demanded"):
-            context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
+        demanded = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+        if self._faults.on("grpc-certificate-not-verified"):
+            context.set_verify(demanded, lambda *_: True)
+        elif not self._faults.on("grpc-certificate-not-demanded"):
+            context.set_verify(demanded)
 
     def _offer(self, context: SSL.Context) -> None:
         """Set versions and suites."""

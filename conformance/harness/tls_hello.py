@@ -1,6 +1,6 @@
 """The first message of a TLS handshake, byte by byte: made with any version and suites, and read (RFC 5246, RFC 8446).
 
-TLS libraries refuse to offer what is too old or too weak, so offers of that kind are spelt here. Guarantees: nothing
+TLCP (GB/T 38636) begins like TLS, under a version of its own and without extensions. TLS libraries refuse to offer what is too old or too weak, so offers of that kind are spelt here. Guarantees: nothing
 is agreed on and no key is made; reading takes any bytes and raises ValueError at most.
 """
 
@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+TLCP = 0x0101
 TLS_1_2 = 0x0303
 TLS_1_3 = 0x0304
 HANDSHAKE = 22
@@ -38,11 +39,11 @@ class Offer:
         if not _numeric(host):
             name = host.encode("idna")
             extensions.append((_SERVER_NAME, _sized(b"\x00" + _sized(name, 2), 2)))
-        block = b"".join(kind.to_bytes(2) + _sized(value, 2) for kind, value in extensions)
+        block = _sized(b"".join(kind.to_bytes(2) + _sized(value, 2) for kind, value in extensions), 2)
         suites = _list((*self.suites, _NO_RENEGOTIATION))
         version = min(self.version, TLS_1_2)
         body = version.to_bytes(2) + secrets.token_bytes(32) + _sized(secrets.token_bytes(32), 1)
-        body += suites + b"\x01\x00" + _sized(block, 2)
+        body += suites + b"\x01\x00" + (b"" if self.version == TLCP else block)
         message = bytes([_CLIENT_HELLO]) + _sized(body, 3)
         return bytes([HANDSHAKE]) + min(version, 0x0301).to_bytes(2) + _sized(message, 2)
 

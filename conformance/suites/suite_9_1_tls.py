@@ -14,7 +14,7 @@ from conformance.harness.registry import scenario
 from conformance.harness.target import HttpTransport, query_string
 from conformance.harness.target_grpc import GrpcTransport
 from conformance.harness.tls import Flaw, Guise, Wardrobe
-from conformance.harness.tls_hello import TLS_1_2, TLS_1_3, Offer
+from conformance.harness.tls_hello import TLCP, TLS_1_2, TLS_1_3, Offer
 from conformance.harness.world import World
 from conformance.suites import contracts, sessions
 from conformance.suites.contracts import QUIET_SECONDS, ref
@@ -22,6 +22,8 @@ from conformance.suites.contracts import QUIET_SECONDS, ref
 _NATIONAL = Offer(TLS_1_3, (0x00C6,), (0x0029,), (0x0708,))
 _NEWEST = Offer(TLS_1_3, (0x1301, 0x1302, 0x1303))
 _STRONG = Offer(TLS_1_2, (0xC02B, 0xC02C, 0xC02F, 0xC030, 0xCCA8, 0xCCA9))
+# ECDHE and ECC with SM4 in GCM and in CBC; whether a target speaks TLCP beside TLS is noted and not judged
+NATIONAL_TLCP = Offer(TLCP, (0xE051, 0xE053, 0xE011, 0xE013))
 _OF_OLD = (0xC009, 0xC00A, 0xC013, 0xC014, 0x0033, 0x0039, 0x002F, 0x0035, 0x000A)  # with AES-CBC and 3DES
 OLD: Mapping[str, Offer] = {
     "SSL 3.0": Offer(0x0300, _OF_OLD),
@@ -62,11 +64,12 @@ def _revoked(wardrobe: Wardrobe) -> str:
 
 @scenario()
 def test_tls_offers(world: World) -> None:
-    """The target is offered old versions of TLS, weak suites, and what it must take (9.2-g)."""
+    """The target is offered old versions of TLS, weak suites, what it must take, and TLCP (9.2-g)."""
     _secured(world)
     national = world.profile.tls is not None and world.profile.tls.mode is TlsMode.GM
     url = world.profile.target.url
     world.fact("sound", tls_probe.offers(url, {"newest": _NATIONAL if national else _NEWEST, "1.2": _STRONG}.items()))
+    world.fact("tlcp", tls_probe.offer(url, NATIONAL_TLCP))
     world.fact("old", tls_probe.offers(url, OLD.items()))
     world.fact("weak", tls_probe.offers(url, {**WEAK, **(INTERNATIONAL if national else {})}.items()))
 

@@ -90,6 +90,19 @@ def test_offers_are_told_apart_by_what_a_server_says(mode: TlsMode, receiver: Re
     assert tls_probe.offer(receiver.address, suite_9_1_tls._STRONG)["taken"] is (mode is TlsMode.INTL)
     for name, seen in tls_probe.offers(receiver.address, suite_9_1_tls.OLD.items()).items():
         assert not seen["taken"], name
+    assert not tls_probe.offer(receiver.address, suite_9_1_tls.NATIONAL_TLCP)["taken"]
+
+
+def test_a_target_that_speaks_tlcp_is_told_by_its_answer() -> None:
+    """GB/T 38636: an offer without extensions under version 1.1 of its own, answered with one of its suites."""
+    offered = suite_9_1_tls.NATIONAL_TLCP.spell("node.example.org")
+    assert offered[:3] == bytes([tls_hello.HANDSHAKE, 1, 1])
+    assert tls_hello.read_offer(offered) == tls_hello.Offered((tls_hello.TLCP,), (0xE051, 0xE053, 0xE011, 0xE013))
+    assert offered.endswith(b"\x01\x00")
+    body = b"\x01\x01" + bytes(32) + b"\x00" + b"\xe0\x53" + b"\x00"
+    message = b"\x02" + len(body).to_bytes(3) + body
+    answer = bytes([tls_hello.HANDSHAKE, 1, 1]) + len(message).to_bytes(2) + message
+    assert tls_hello.read_reply(answer) == tls_hello.Reply(tls_hello.TLCP, 0xE053)
 
 
 def test_a_certificate_is_described(wardrobe: Wardrobe, receiver: Receiver) -> None:

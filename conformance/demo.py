@@ -225,6 +225,13 @@ def two_nodes(faults: Sequence[str] = (), tls: str = "off") -> Iterator[dict[str
         yield profile if secured is None else {**profile, "tls": secured.profile()}
 
 
+def _datasets(target: Served) -> Path:
+    """Return the folder from which the node under test reads files of datasets."""
+    folder = target.data.with_name("datasets")
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def profile_of(target: Served, peer: Served, hooks: Mapping[str, list[str]]) -> dict[str, object]:
     """Return the profile with which the demonstration certifies its first node."""
     return {
@@ -245,6 +252,7 @@ def profile_of(target: Served, peer: Served, hooks: Mapping[str, list[str]]) -> 
         "operator_hooks": {
             "storage_path": [str(target.data)],
             "logs_path": [str(target.data.with_suffix(".log"))],
+            "datasets_path": str(_datasets(target)),
             "tamper": [sys.executable, "-m", "conformance.selftest.tampering", str(target.data / "node.db")],
             **hooks,
         },

@@ -94,6 +94,8 @@ class Site(Generic[Started]):
                     return
                 with suppress(OSError):  # who asked may have gone
                     caller.send_bytes(self._done(asked).encode())
+            if asked == Deed.RESTORE:  # what serves is awaited, what stands by is not
+                self._fill_up()
 
     def _done(self, asked: str) -> str:
         """Do something; return what went wrong."""
@@ -103,8 +105,8 @@ class Site(Generic[Started]):
             return f"{type(failure).__name__}: {failure}"
         return ""
 
-    def _fill_up(self) -> None:
-        while len(self._running) < _INSTANCES:
+    def _fill_up(self, wanted: int = _INSTANCES) -> None:
+        while len(self._running) < wanted:
             stack = ExitStack()
             self._running.append((stack.enter_context(self._start()), stack))
 
@@ -119,6 +121,8 @@ class Site(Generic[Started]):
         stack.close()
 
     def _lose(self) -> None:
+        for instance, _stack in self._running:
+            instance.process.kill()
         self._stop()
         for pattern in _STORE:
             for path in self._data.glob(pattern):
@@ -130,7 +134,7 @@ class Site(Generic[Started]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(done.stderr[-500:])
-        self._fill_up()
+        self._fill_up(1)
 
     def _limit(self, *, full: bool) -> None:
         """Have the system refuse the processes every write to a file, or not."""

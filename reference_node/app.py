@@ -71,7 +71,7 @@ def create_app(
     clock = clock or SystemClock()
     faults = faults or Faults(config.faults)
     catalogue = builtins() if catalogue is None else catalogue
-    launcher = Launcher(catalogue)
+    launcher = Launcher(catalogue, config.faults)
     store, vault = _opened(config)
     shared = TableSecrets(store) if store.shared else None
     identity = identity or Identity(config.data, operator_token=config.operator_token, vault=vault, shared=shared)

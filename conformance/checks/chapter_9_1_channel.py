@@ -79,6 +79,94 @@ def frame_with_a_wrong_code_is_refused(story: Story) -> Iterator[Finding]:
         yield from expect.refused(story, name, "FORGED_FRAME_TAKEN", "FRAME_INVALID", twin=f"{name}:right")
 
 
+@check("9.1-b", "channel_frame_forgeries", "FORGED_FRAME_TAKEN")
+def frame_of_another_place_or_stream_is_refused(story: Story) -> Iterator[Finding]:
+    """A frame that is left out, that stands twice, or has the code of another stream or session, ends its stream."""
+    for name in ("left-out", "repeated", "of-another-stream", "of-another-session"):
+        yield from expect.refused(story, name, "FORGED_FRAME_TAKEN", "FRAME_INVALID", twin="right")
+
+
+@check("9.1-b", "channel_frame_forgeries", "CUT_FRAME_CODE_TAKEN")
+def beginning_of_a_code_is_no_code(story: Story) -> Iterator[Finding]:
+    """A frame that shows only the beginning of its code is refused: a short code can be guessed."""
+    yield from expect.refused(story, "cut-code", "CUT_FRAME_CODE_TAKEN", "FRAME_INVALID", twin="right")
+
+
+@check("9.1-b", "channel_frame_forgeries", "BENT_FRAME_CODE_TAKEN")
+def code_with_another_bit_is_refused(story: Story) -> Iterator[Finding]:
+    """A frame whose code differs in its last bit is refused."""
+    yield from expect.refused(story, "bent-code", "BENT_FRAME_CODE_TAKEN", "FRAME_INVALID", twin="right")
+
+
+@check("9.1-b", "channel_frame_forgeries", "FRAME_WITHOUT_CODE_TAKEN")
+def frame_without_a_code_is_refused(story: Story) -> Iterator[Finding]:
+    """Frames whose codes are empty are refused."""
+    yield from expect.refused(story, "no-code", "FRAME_WITHOUT_CODE_TAKEN", "FRAME_INVALID", twin="right")
+
+
+# --- admission of streams -------------------------------------------------------------------------------------------
+
+
+@check("9.1-b", "channel_stream_admission", "UNSIGNED_REQUEST_ACCEPTED")
+def unsigned_stream_is_refused(story: Story) -> Iterator[Finding]:
+    """A stream whose request has no signature is refused, whatever token it shows and however its frames are coded."""
+    code, errors = "UNSIGNED_REQUEST_ACCEPTED", ("SIGNATURE_MISSING", "HEADER_MISSING")
+    yield from expect.refused(story, "unsigned", code, *errors, twin="right")
+
+
+@check("9.2-g", "channel_stream_admission", "REPLAY_ACCEPTED")
+def replayed_stream_is_refused(story: Story) -> Iterator[Finding]:
+    """A stream under a nonce that was used is refused."""
+    yield from expect.refused(story, "replayed", "REPLAY_ACCEPTED", "NONCE_REPLAYED", twin="right")
+
+
+@check("6.2-c", "channel_stream_admission", "UNKNOWN_SESSION_TAKEN")
+def stream_to_an_unknown_session_is_refused(story: Story) -> Iterator[Finding]:
+    """A stream to a session that is not there is refused."""
+    yield from expect.refused(story, "session", "UNKNOWN_SESSION_TAKEN", "SESSION_NOT_FOUND", twin="right")
+
+
+@check("6.2-c", "channel_stream_admission", "SESSION_TOKEN_UNCHECKED")
+def stream_with_a_wrong_token_is_refused(story: Story) -> Iterator[Finding]:
+    """A stream is refused whose token is not that of the session, nor if it is only cut short."""
+    for name in ("token", "cut-token"):
+        code, errors = "SESSION_TOKEN_UNCHECKED", ("SESSION_TOKEN_INVALID",)
+        yield from expect.refused(story, name, code, *errors, twin="right")
+
+
+@check("6.2-c", "channel_stream_admission", "FOREIGN_TOKEN_TAKEN")
+def stream_with_the_token_of_another_job_is_refused(story: Story) -> Iterator[Finding]:
+    """The token of one job opens the session of no other for streams either."""
+    code, errors = "FOREIGN_TOKEN_TAKEN", ("SESSION_TOKEN_INVALID",)
+    yield from expect.refused(story, "token-of-other-job", code, *errors, twin="right")
+
+
+@check("6.2-c", "channel_stream_admission", "CHANNEL_OPEN_TO_OTHERS")
+def stream_of_a_node_outside_the_job_is_refused(story: Story) -> Iterator[Finding]:
+    """A partner that has no part in the job sends no stream to its session, even with its token."""
+    yield from expect.refused(story, "by-stranger", "CHANNEL_OPEN_TO_OTHERS", "NOT_YOURS", twin="right")
+
+
+@check("6.2-c", "channel_stream_admission", "PART_OF_STREAM_KEPT")
+def refused_stream_leaves_nothing_at_the_door(story: Story) -> Iterator[Finding]:
+    """Of streams that were not let in nothing is delivered, and of one that was taken each message once."""
+    names = ("session", "token", "token-of-other-job", "cut-token", "unsigned", "by-stranger", "replayed")
+    for name in names:
+        if story.step(name).reading.accepted:
+            raise NoTwin(name)
+    for name in ("before", "popped-again"):
+        yield from channels.nothing(story, name, "PART_OF_STREAM_KEPT")
+
+
+@check("6.2-c", "channel_stream_admission", "LATE_MESSAGE_TAKEN")
+def stream_to_the_session_of_a_job_that_has_ended_is_refused(story: Story) -> Iterator[Finding]:
+    """Some time after a job has ended its session takes no stream any more."""
+    yield from expect.refused(story, "late", "LATE_MESSAGE_TAKEN", "SESSION_NOT_FOUND", twin="right")
+
+
+# --- strength of codes ----------------------------------------------------------------------------------------------
+
+
 @check("9.2-f-1", "channel_frame_codes", "FRAME_CIPHER_REFUSED")
 def streams_are_coded_with_sm4_or_aes(story: Story) -> Iterator[Finding]:
     """A stream whose frames are authenticated with SM4 or AES-128 is taken."""

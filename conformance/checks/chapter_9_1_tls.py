@@ -167,6 +167,25 @@ def caller_with_revoked_certificate_is_refused(story: Story) -> Iterator[Finding
     yield from _unserved(story, "revoked", "REVOKED_CERTIFICATE_TAKEN", "sound")
 
 
+@check("9.2-a", "tls_grpc_callers", "GRPC_CERTIFICATE_NOT_DEMANDED")
+def caller_over_grpc_without_certificate_is_refused(story: Story) -> Iterator[Finding]:
+    """Who shows no certificate gets no message in over gRPC either."""
+    yield from _unserved(story, "bare", "GRPC_CERTIFICATE_NOT_DEMANDED", "own")
+
+
+@check("9.2-a", "tls_grpc_callers", "GRPC_UNSOUND_CERTIFICATE_TAKEN")
+def caller_over_grpc_with_unsound_certificate_is_refused(story: Story) -> Iterator[Finding]:
+    """Who shows a certificate whose time is over, or of another CA, gets no message in over gRPC either."""
+    for name in ("expired", "foreign"):
+        yield from _unserved(story, name, "GRPC_UNSOUND_CERTIFICATE_TAKEN", "own")
+
+
+@check("9.2-a", "tls_grpc_callers", "GRPC_CERTIFICATE_OF_ANOTHER_TAKEN")
+def caller_over_grpc_with_certificate_of_another_node_is_refused(story: Story) -> Iterator[Finding]:
+    """A message over gRPC is refused that names another node as its source than the certificate."""
+    yield from _unserved(story, "other", "GRPC_CERTIFICATE_OF_ANOTHER_TAKEN", "own")
+
+
 def _unserved(story: Story, name: str, code: str, twin: str) -> Iterator[Finding]:
     """The handshake failed, or the request was refused."""
     if story.exchange(name).answer is not None and story.step(name).reading.accepted:

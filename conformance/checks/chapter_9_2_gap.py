@@ -110,6 +110,62 @@ def request_repeated_across_the_gap_is_refused(story: Story) -> Iterator[Finding
     yield from expect.refused(story, "replayed", "GAP_REPLAY_ACCEPTED", "NONCE_REPLAYED", twin="read")
 
 
+def _by_file(story: Story, name: str, path: str, code: str) -> Iterator[Finding]:
+    """The target made the awaited call, and made it by a file."""
+    yield from expect.called(story, name, code)
+    if story.happened(name) and not any(str(row["path"]).endswith(path) for row in story.fact("files")):
+        yield Finding(code, "", "a file", "another way", (story.exchange(name).id,))
+
+
+def _holds(story: Story, agreed: str, code: str) -> Iterator[Finding]:
+    """What was agreed across the gap is read as in force on both sides, and can be ended under itself."""
+    if not story.step(agreed).reading.accepted:
+        raise NoTwin(agreed)
+    yield from expect.shows(story, "own-read", "/status", "APPROVED", code)
+    for name in ("read", "terminate"):
+        yield from _answered(story, name, code)
+    yield from expect.shows(story, "read", "/status", "APPROVED", code)
+    yield from expect.accepted(story, "terminate", code)
+
+
+@check("9.2-h", "gap_approved", "GAP_DECISION_NOT_TOLD")
+def decision_is_told_across_the_gap(story: Story) -> Iterator[Finding]:
+    """The operator's approval reaches the partner behind the gap by a file, with the status and the node's key."""
+    yield from expect.accepted(story, "approve", "GAP_DECISION_NOT_TOLD")
+    yield from _by_file(story, "told", "/contract/confirm", "GAP_DECISION_NOT_TOLD")
+    if story.happened("told"):
+        yield from expect.carried(story, "told", "/status", "APPROVED", "GAP_DECISION_NOT_TOLD")
+
+
+@check("9.2-h", "gap_approved", "GAP_CONTRACT_NOT_IN_FORCE")
+def contract_approved_across_the_gap_is_in_force(story: Story) -> Iterator[Finding]:
+    """What the partner applied for by a file is in force once it was approved, and the partner ends it by a file."""
+    yield from _holds(story, "approve", "GAP_CONTRACT_NOT_IN_FORCE")
+
+
+@check("9.2-h", "gap_applied", "GAP_APPLICATION_NOT_SENT")
+def node_applies_across_the_gap(story: Story) -> Iterator[Finding]:
+    """The operator's application to an address behind the gap comes as a file."""
+    yield from _by_file(story, "applied", "/contract/apply", "GAP_APPLICATION_NOT_SENT")
+
+
+@check("9.2-h", "gap_applied", "GAP_CONFIRMATION_NOT_TAKEN")
+def decision_of_the_partner_is_taken_across_the_gap(story: Story) -> Iterator[Finding]:
+    """The partner's approval by a file is answered and taken."""
+    if not story.happened("applied"):
+        raise NoTwin("applied")
+    yield from _answered(story, "confirm", "GAP_CONFIRMATION_NOT_TAKEN")
+    yield from expect.accepted(story, "confirm", "GAP_CONFIRMATION_NOT_TAKEN")
+
+
+@check("9.2-h", "gap_applied", "GAP_CONTRACT_NOT_IN_FORCE")
+def contract_applied_for_across_the_gap_is_in_force(story: Story) -> Iterator[Finding]:
+    """What the target applied for is in force once the partner has approved it, and the partner ends it by a file."""
+    if not story.happened("applied"):
+        raise NoTwin("applied")
+    yield from _holds(story, "confirm", "GAP_CONTRACT_NOT_IN_FORCE")
+
+
 @check("9.2-h", "gap_without_key", "GAP_BELIEVED_WITHOUT_KEY")
 def nothing_is_believed_without_the_key_of_the_partner(story: Story) -> Iterator[Finding]:
     """As long as nobody has put the partner's key into the folder, no file is answered."""

@@ -40,6 +40,7 @@ SOURCE, TARGET, FRAME_CODE, ANSWER_CODE = (
 NODE_HEADERS = (VERSION, PROVIDER, TRACE, TOKEN, URI, SESSION, SOURCE, TARGET)
 COMPONENT_HEADERS = (PROVIDER, TRACE, TOKEN, SESSION, TARGET)
 BETWEEN_NODES = frozenset({"chanInvoke", "chanTransport"})
+TICKET = "x-ptp-ticket"
 GRPC = "application/grpc"
 STATUS = "grpc-status"
 NODES, COMPONENTS = "org.ppc.ptp.PrivateTransferProtocol", "org.ppc.ptp.PrivateTransferTransport"

@@ -49,7 +49,8 @@ class Bend:
 
     `source` and `target` stand in the headers of the data plane only; `body` takes the place of the one that was
     signed, `whole` that of the right one before it is signed; `frames` is what becomes of a stream's sealed frames,
-    `code` what they are sealed with.
+    `code` what they are sealed with, `seal` what becomes of that, `piece` how many bytes a frame carries; by `ticket` a
+    push or pop is known when it is repeated.
     """
 
     session_id: str = ""
@@ -64,6 +65,9 @@ class Bend:
     whole: bytes | None = None
     frames: Callable[[list[ptp.Frame]], list[ptp.Frame]] | None = None
     code: str = ""
+    seal: Callable[[ptp.Seal], ptp.Seal] | None = None
+    piece: int = _PIECE
+    ticket: str = ""
 
 
 STRAIGHT = Bend()
@@ -77,6 +81,7 @@ class Line:
     session_id: str
     token: str
     component_token: str = ""
+    grpc: Transport | None = None  # what carries gRPC there, where it is not the usual
 
     # --- as the other node ------------------------------------------------------------------------------------------
 
@@ -128,7 +133,8 @@ class Line:
             headers[channel.TARGET],
             headers[channel.SESSION],
         )
-        frames = seal.sealed(frame for message in messages for frame in _cut(message))
+        seal = seal if bend.seal is None else bend.seal(seal)
+        frames = seal.sealed(frame for message in messages for frame in _cut(message, bend.piece))
         body = ptp.joined(frames if bend.frames is None else bend.frames(frames))
         return self._send(step, "chanTransport", path, headers, body, partner.node_id, breaks, bend, transport)
 
@@ -206,6 +212,8 @@ class Line:
         }
         if form is Form.BARE:
             headers[channel.TOPIC] = topic
+        if bend.ticket:
+            headers[channel.TICKET] = bend.ticket
         body = channel.spelled(operation, form, fields) if bend.whole is None else bend.whole
         return self._send(step, operation, path, headers, body, "", breaks, bend, transport, query)
 
@@ -215,9 +223,10 @@ class Line:
         if over is Over.HTTP:
             prefix = urlsplit(self.world.profile.target.url).path.rstrip("/")
             return prefix + self.world.stage.binding.operations[operation].path, None
-        if self.world.stage.grpc is None:
+        grpc = self.grpc or self.world.stage.grpc
+        if grpc is None:
             raise Undrivable("the profile names no [target] grpc, and the suite speaks no other second protocol")
-        return channel.METHODS[operation], self.world.stage.grpc
+        return channel.METHODS[operation], grpc
 
     def _named(self, bend: Bend) -> dict[str, str]:
         return {
@@ -272,14 +281,14 @@ class Line:
         return self.world.send(step, operation, request, partner, breaks, transport)
 
 
-def _cut(message: Message) -> list[ptp.Frame]:
-    pieces = [message.payload[start : start + _PIECE] for start in range(0, len(message.payload), _PIECE)] or [b""]
+def _cut(message: Message, piece: int) -> list[ptp.Frame]:
+    pieces = [message.payload[start : start + piece] for start in range(0, len(message.payload), piece)] or [b""]
     frames = []
-    for part, piece in enumerate(pieces):
+    for part, payload in enumerate(pieces):
         metadata = {channel.TOPIC: message.topic, channel.SEQUENCE: str(message.sequence or 0), "part": str(part)}
         if part == 0:
             metadata["size"] = str(len(message.payload))
         if part == len(pieces) - 1:
             metadata["last"] = "1"
-        frames.append(ptp.Frame(metadata, piece))
+        frames.append(ptp.Frame(metadata, payload))
     return frames

@@ -14,6 +14,8 @@
     [operator_hooks]  # optional: what may be searched for secrets that were planted
     storage_path = ["/var/lib/node"]
     logs_path = ["/var/log/node.log"]
+    datasets_path = "/srv/datasets"  # where the suite may lay files that the target reads
+    backup = ["/usr/local/bin/our-backup"]  # called with lose or restore; the others: harness/hooks.py
 
 Guarantees: a profile that loads is complete and typed, absent keys have the defaults below; anything else is a
 `UsageError` that names file, section, key, the valid ones and what was probably meant. The operator's token never

@@ -68,6 +68,7 @@ class Party:
         self.double: list[bytes] = []  # the other's points, masked by both, in the order in which they came
         self._secret, self._request, self._transcript = b"", b"", b""
         self._ended: set[str] = set()
+        self._early: Said = []
 
     def begin(self) -> Said:
         """Return what this side says first."""
@@ -96,12 +97,18 @@ class Party:
         return [(REQUEST, self._request)]
 
     def heard(self, tag: str, payload: bytes) -> Said:
-        """Take a message of the other side's; return what there is to say to it. Raises NoMessage."""
+        """Take a message of the other side's; return what there is to say to it. Raises NoMessage.
+
+        What overtakes the handshake waits for it: tags keep no order among them.
+        """
+        if tag not in (REQUEST, RESPONSE) and not self._secret:
+            self._early.append((tag, payload))
+            return []
         match tag:
-            case "Handshake":
-                return self._answer(payload)
-            case "Handshake_response":
-                return self._answered(payload)
+            case "Handshake" | "Handshake_response":
+                said = (self._answer if tag == REQUEST else self._answered)(payload)
+                early, self._early = (self._early, []) if self._secret else ([], self._early)
+                return said + [more for row in early for more in self.heard(*row)]
             case "Handshake_confirm":
                 self.confirmed = payload == self._seen(1 - self.rank)
                 points = [self.suite.mask(self._secret, self.suite.point(item.encode())) for item in self.items]

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
 JsonObject = dict[str, Any]
+_LONGEST_KEPT = 1 << 20
+_BEGINNING = 1024
 # the rules that a request of ours breaks where the connection or the file itself may be refused: silence answers too
 SHOWN_COUNTS = "the certificate that is shown counts"
 FILE_COUNTS = "the file is the partner's, for the target, whole and as it was signed"
@@ -67,29 +69,41 @@ def _body_from_json(value: str | JsonObject) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An HTTP request as it went over the wire; header names are in lower case."""
+    """An HTTP request as it went over the wire; header names are in lower case.
+
+    `omitted` is how many bytes at the end of a very long body are not kept.
+    """
 
     method: str
     path: str
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    omitted: int = 0
+
+    def kept(self) -> Self:
+        """Return what a recording keeps of the request."""
+        if len(self.body) <= _LONGEST_KEPT:
+            return self
+        return replace(self, body=self.body[:_BEGINNING], omitted=len(self.body) - _BEGINNING)
 
     def to_json(self) -> JsonObject:
         """Return the JSON form."""
-        return {
+        row: JsonObject = {
             "method": self.method,
             "path": self.path,
             "query": [list(pair) for pair in self.query],
             "headers": dict(self.headers),
             "body": _body_to_json(self.body),
         }
+        return {**row, "omitted": self.omitted} if self.omitted else row
 
     @classmethod
     def from_json(cls, row: JsonObject) -> Self:
         """Read the JSON form."""
         query = tuple((name, value) for name, value in row["query"])
-        return cls(row["method"], row["path"], query, row["headers"], _body_from_json(row["body"]))
+        body = _body_from_json(row["body"])
+        return cls(row["method"], row["path"], query, row["headers"], body, row.get("omitted", 0))
 
 
 @dataclass(frozen=True, slots=True)

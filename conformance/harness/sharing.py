@@ -66,6 +66,7 @@ class Party:
         self.share: list[int] = []  # what the other gave this one
         self.opened: list[int] | None = None
         self._held: list[int] = []
+        self._early: Said = []  # tags keep no order among them
 
     @property
     def _modulus(self) -> int:
@@ -86,7 +87,10 @@ class Party:
                 self.share = self._values(payload)
                 rows = zip(self._plain, self._given, self.share, strict=True)
                 self._held = [(plain - given + share) % self._modulus for plain, given, share in rows]
-                return [(OPENING, self._vector(self._held))]
+                return [(OPENING, self._vector(self._held)), *(self.heard(*self._early.pop()) if self._early else [])]
+            case "sharing.opening" if not self._held:
+                self._early.append((tag, payload))
+                return []
             case "sharing.opening":
                 sums = zip(self._held, self._values(payload), strict=True)
                 self.opened = [_signed((held + other) % self._modulus, self._modulus) for held, other in sums]

@@ -49,6 +49,7 @@ from conformance.harness.profile_model import TlsMode, TlsSettings
 GATEWAY = "gateway"  # the role of a certificate that serves all the nodes that are played
 _DAYS = dt.timedelta(days=2)
 _SLACK = dt.timedelta(minutes=5)
+BRIEF_SECONDS = 5
 _SECONDS = 10.0
 _ELSEWHERE = "https://127.0.0.2:1"  # an address at which nobody is played
 _STRANGER = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A CA that nobody trusts")])
@@ -68,6 +69,7 @@ class Flaw(StrEnum):
     NONE = ""
     BARE = "bare"
     EXPIRED = "expired"
+    BRIEF = "brief"
     FOREIGN = "foreign"
     ELSEWHERE = "elsewhere"
     REVOKED = "revoked"
@@ -252,7 +254,7 @@ class _Issuer:
         parts = urlsplit(address)
         host, now = parts.hostname or "", dt.datetime.now(dt.UTC)
         names = [x509.UniformResourceIdentifier(f"ppc://{node_id}@{parts.netloc}?role={role}"), _general(host)]
-        ends = now - _SLACK if flaw is Flaw.EXPIRED else now + _DAYS
+        ends = now + {Flaw.EXPIRED: -_SLACK, Flaw.BRIEF: dt.timedelta(seconds=BRIEF_SECONDS)}.get(flaw, _DAYS)
         issuer = _STRANGER if flaw is Flaw.FOREIGN else self._certificate.subject
         issuer_key = self._certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
         usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from cheroot import wsgi
 from cryptography import x509
+from cryptography.hazmat.bindings.openssl.binding import Binding
 from OpenSSL import SSL, crypto
 from urllib3.util import wait_for_read
 
@@ -73,11 +74,10 @@ def renegotiation(url: str, wardrobe: Wardrobe, node_id: str) -> Facts:
     context.set_max_proto_version(SSL.TLS1_2_VERSION)
     try:
         with socket.create_connection(place(url), timeout=SECONDS) as sock:
-            connection = _client(context, sock)
-            _shaken(connection, sock)
+            connection = shaken(context, sock)
             try:
                 connection.renegotiate()
-                _shaken(connection, sock)
+                _shake(connection, sock)
                 taken = connection.total_renegotiations() > 0 and not connection.renegotiate_pending()
             except (OSError, SSL.Error) as refused:
                 return {"offered": True, "taken": False, "why": str(refused)}
@@ -99,8 +99,7 @@ def certificate(url: str, wardrobe: Wardrobe, node_id: str) -> Facts:
     context.set_verify(SSL.VERIFY_PEER, hear)
     try:
         with socket.create_connection((host, port), timeout=SECONDS) as sock:
-            connection = _client(context, sock)
-            _shaken(connection, sock)
+            connection = shaken(context, sock)
             shown = connection.get_peer_certificate(as_cryptography=True)
             facts = {"version": connection.get_protocol_version(), "suite": connection.get_cipher_name()}
     except (OSError, SSL.Error) as failure:
@@ -133,13 +132,17 @@ def _key(shown: x509.Certificate) -> tuple[str, int]:
     return _KEYS.get(oid, oid), bits
 
 
-def _client(context: SSL.Context, sock: socket.socket) -> SSL.Connection:
+def shaken(context: SSL.Context, sock: socket.socket, session: SSL.Session | None = None) -> SSL.Connection:
+    """Shake hands with a target in time, offering to take up a session; raise OSError or SSL.Error."""
     connection = SSL.Connection(context, sock)
     connection.set_connect_state()
+    if session is not None:  # also one that was begun with another certificate, which pyOpenSSL's call would not take
+        Binding().lib.SSL_set_session(connection._ssl, session._session)  # noqa: SLF001
+    _shake(connection, sock)
     return connection
 
 
-def _shaken(connection: SSL.Connection, sock: socket.socket) -> None:
+def _shake(connection: SSL.Connection, sock: socket.socket) -> None:
     """Carry a handshake through in time."""
     until = time.monotonic() + SECONDS
     while True:

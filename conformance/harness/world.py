@@ -51,7 +51,8 @@ DAY_MS = 86_400_000
 
 
 @contextmanager
-def _common() -> Iterator[None]:
+def common() -> Iterator[None]:
+    """Mark what is done within as something that every scenario does."""
     token = COMMON.set(True)
     try:
         yield
@@ -128,7 +129,7 @@ class World:
         **particulars: Any,
     ) -> Partner:
         """Play one more node and sign a contract with the target: it applies, the target's operator approves."""
-        with _common():
+        with common():
             return self._sign_up(self.partner(name, auth_type=auth_type, key=key).says(particulars), name, expired_time)
 
     def _sign_up(self, partner: Partner, name: str, expired_time: int | None) -> Partner:
@@ -262,7 +263,7 @@ class World:
         for partner in self._partners:
             if partner.open_contract:
                 ref = {"contract_id": partner.contract_id}
-                with _common():
+                with common():
                     self.call(f"close:{partner.node_id}", partner, "contractTerminate", ref)
 
     def transcript(self) -> Transcript:
@@ -375,7 +376,7 @@ class World:
             direction=Direction.TO_PEER if to_peer else Direction.TO_TARGET,
             operation=operation,
             partner=partner,
-            request=request,
+            request=request.kept(),
             answer=answer,
             negative=breaks,
             failure=failure,
@@ -391,5 +392,5 @@ class World:
     def _alive(self, step: str) -> None:
         """Ask the target for a sign of life after a negative case: a crash is a finding of its own."""
         method, path, query, body = self._spelled("nodeQuery", {"node_id": self.profile.target.node_id}, None)
-        with _common():
+        with common():
             self._exchange(f"{step}~alive", "nodeQuery", Request(method, path, query, {}, body), "", "")

@@ -29,7 +29,7 @@ from conformance.harness.records import CheckResult, Transcript, Verdict
 from conformance.harness.registry import Scenario
 from conformance.harness.strict import unknown
 from conformance.harness.world import COMMON
-from conformance.selftest import served, stored
+from conformance.selftest import computing, served, stored
 from conformance.selftest.inprocess import Lab, demo_profile, lab
 from reference_node.faults import Fault, declared
 
@@ -37,7 +37,7 @@ from reference_node.faults import Fault, declared
 COMPOSITE = frozenset({"two_nodes"})
 STAND_INS = 12
 BYSTANDERS = 6
-_LABS: Mapping[str, str] = {**served.LABS, stored.MODULE: stored.NAME}
+_LABS: Mapping[str, str] = {**served.LABS, stored.MODULE: stored.NAME, computing.MODULE: computing.NAME}
 
 
 class Fate(StrEnum):
@@ -140,6 +140,8 @@ def _lab_of(scenario: Scenario) -> str:
 def _room(name: str, faults: Sequence[str] = ()) -> Lab | served.ServedLab | stored.StoredLab:
     if name == stored.NAME:
         return stored.stored_lab(faults)
+    if name == computing.NAME:
+        return computing.computing_lab(faults)
     return served.served_lab(name, faults) if name else lab(faults)
 
 

@@ -1,6 +1,7 @@
-"""The reference node behind sockets, for defects of the channel that no run in process can show: two labs.
+"""The reference node behind sockets, for defects of the channel that no run in process can show: three labs.
 
     tls        mutual TLS, over IPv4
+    sessions   the same, for what is done with sessions of TLS
     sockets    plain HTTP, over IPv4 and IPv6
 
 Everything is real: cheroot, handshakes, certificates of a CA that is made for the purpose, the harness's own receiver;
@@ -28,10 +29,12 @@ from reference_node.security.pki import Pki
 from reference_node.server import NodeServer
 
 TLS: Final = "tls"
+SESSIONS: Final = "sessions"
 SOCKETS: Final = "sockets"
 # which scenarios are acted out where
 LABS: Final[Mapping[str, str]] = {
     "conformance.suites.suite_9_1_tls": TLS,
+    "conformance.suites.suite_9_1_tls_sessions": SESSIONS,
     "conformance.suites.suite_9_1_ip_versions": SOCKETS,
 }
 _HOST: Final = "127.0.0.1"
@@ -68,7 +71,7 @@ class ServedLab:
 
 def served_lab(name: str, faults: Sequence[str] = ()) -> ServedLab:
     """Serve a node with these defects on loopback, and set a stage around it."""
-    return _secured(faults) if name == TLS else _plain(faults)
+    return _plain(faults) if name == SOCKETS else _secured(faults)
 
 
 def _plain(faults: Sequence[str]) -> ServedLab:

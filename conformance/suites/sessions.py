@@ -79,6 +79,16 @@ def own(world: World, partner: Partner, slug: str = "own") -> Line:
     return _told(world, slug, job_id, task_id, token)
 
 
+def ended(world: World, partner: Partner, line: Line, topic: str) -> None:
+    """Have the partner stop the job of a session, and wait until it is closed or the time is over; a message waits in the topic."""
+    job_id = world.facts["one:job"]
+    world.call("stop", partner, "jobStop", {"job_id": job_id}).at("")
+    work.demanded(work.job_is(world, "stopped", job_id, "FINISHED"), "/job_status", "FINISHED")
+    world.elapse(world.profile.timings.session_linger_seconds)
+    looks = count()
+    world.eventually(lambda: None if line.peek(f"waiting~{next(looks)}", topic).accepted else True)
+
+
 def _told(world: World, slug: str, job_id: str, task_id: str, token: str) -> Line:
     """Read what the component tells of its session."""
     asked = {"job_id": job_id, "task_id": task_id, "log_level": "DEBUG", "start": 0, "length": 100}

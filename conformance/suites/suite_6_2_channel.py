@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import count
-
 from conformance.harness.channel import NODE_HEADERS, Form
 from conformance.harness.channel_calls import Bend, Line, Message
 from conformance.harness.registry import scenario
@@ -122,12 +120,7 @@ def test_channel_end(world: World) -> None:
     partner, line = sessions.usual(world)
     line.invoke("in-time", partner, Message("end", TEXT, 0))
     line.peek("in-time:peeked", "end")
-    job_id = world.facts["one:job"]
-    world.call("stop", partner, "jobStop", {"job_id": job_id}).at("")
-    work.demanded(work.job_is(world, "stopped", job_id, "FINISHED"), "/job_status", "FINISHED")
-    world.elapse(world.profile.timings.session_linger_seconds)
-    looks = count()
-    world.eventually(lambda: None if line.peek(f"waiting~{next(looks)}", "end").accepted else True)
+    sessions.ended(world, partner, line, "end")
     line.invoke("late", partner, Message("end", TEXT, 1), breaks="the job has ended")
     line.pop("pop-late", "end", breaks="the job has ended")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from conformance.harness import channel, ptp
@@ -9,7 +10,7 @@ from conformance.harness.channel_calls import Bend, Line, Message, Over
 from conformance.harness.partner import Partner
 from conformance.harness.registry import scenario
 from conformance.harness.world import World
-from conformance.suites import sessions
+from conformance.suites import sessions, work
 
 TEXT = "度数 4102".encode()
 WAIT = 2.0
@@ -71,6 +72,75 @@ def test_channel_frame_codes(world: World) -> None:
     for code in ("3des-gmac", "hmac-sha1", "hmac-md5"):
         bend = Bend(code=code)
         line.transport(code, partner, [Message(code, TEXT, 0)], bend=bend, breaks="the algorithm is strong enough")
+
+
+@scenario()
+def test_channel_frame_forgeries(world: World) -> None:
+    """Frames have codes that are nearly right, none, or right ones of other streams (9.1-b)."""
+    partner = work.played(world)
+    flow = sessions.agreed(world, partner)
+    line, other = sessions.opened(world, partner, flow), sessions.opened(world, partner, flow, "two")
+    used = Bend(nonce=world.id("nonce")[:64])
+    kept: list[ptp.Frame] = []
+    line.transport("right", partner, [Message("forgeries", LONG, 0)], bend=replace(used, frames=_noting(kept)))
+    bends = {
+        "cut-code": Bend(frames=lambda frames: [_coded(frames[0], lambda code: code[:16]), *frames[1:]]),
+        "bent-code": Bend(frames=lambda frames: [_coded(frames[0], _flipped), *frames[1:]]),
+        "no-code": Bend(frames=lambda frames: [_coded(frame, lambda _code: "") for frame in frames]),
+        "left-out": Bend(frames=lambda frames: [frames[0], *frames[2:]]),
+        "repeated": Bend(frames=lambda frames: [frames[0], *frames]),
+        "of-another-stream": Bend(frames=lambda _frames: list(kept)),
+        "of-another-session": Bend(seal=lambda seal: replace(seal, session_id=other.session_id, token=other.token)),
+    }
+    for name, bend in bends.items():
+        # the numbers are those of the stream whose frames are shown again, in a topic that has not had them
+        message = Message("forgeries" if name == "of-another-stream" else name, LONG, 0)
+        line.transport(name, partner, [message], bend=bend, breaks="frames have the codes of their place and stream")
+
+
+@scenario()
+def test_channel_stream_admission(world: World) -> None:
+    """Streams show a wrong token or session, come unsigned, from a stranger, under a used nonce, and late (6.2-c)."""
+    partner, stranger = work.played(world), world.signed_partner("stranger")
+    flow = sessions.agreed(world, partner)
+    line, second = sessions.opened(world, partner, flow), sessions.opened(world, partner, flow, "two")
+    message = Message("admission", TEXT, 0)
+    bends = {
+        "session": Bend(session_id=world.id("session")),
+        "token": Bend(token=world.id("token-of-nobody")),
+        "token-of-other-job": Bend(token=second.token),
+        "cut-token": Bend(token=line.token[:-1]),
+        "unsigned": Bend(unsigned=True),
+    }
+    for name, bend in bends.items():
+        line.transport(name, partner, [message], bend=bend, breaks=f"the right {name}")
+    line.transport("by-stranger", stranger, [message], breaks="only parties of the job send to its session")
+    line.pop("before", "admission")
+    used = Bend(nonce=world.id("nonce")[:64])
+    line.transport("right", partner, [message], bend=used)
+    line.transport("replayed", partner, [Message("admission", TEXT, 1)], bend=used, breaks="the nonce is new")
+    line.pop("popped", "admission", wait=WAIT)
+    line.pop("popped-again", "admission")
+    line.invoke("left", partner, Message("left", TEXT, 0))
+    sessions.ended(world, partner, line, "left")
+    line.transport("late", partner, [Message("admission", TEXT, 1)], breaks="the job has ended")
+
+
+def _noting(kept: list[ptp.Frame]) -> Callable[[list[ptp.Frame]], list[ptp.Frame]]:
+    def note(frames: list[ptp.Frame]) -> list[ptp.Frame]:
+        kept.extend(frames)
+        return frames
+
+    return note
+
+
+def _coded(frame: ptp.Frame, bent: Callable[[str], str]) -> ptp.Frame:
+    return replace(frame, metadata={**frame.metadata, ptp.CODE: bent(frame.metadata[ptp.CODE])})
+
+
+def _flipped(code: str) -> str:
+    """Return a code of which one bit, the last, is another."""
+    return f"{code[:-1]}{int(code[-1], 16) ^ 1:x}"
 
 
 def _forged(frame: ptp.Frame) -> ptp.Frame:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from conformance.harness import tls_probe
+from conformance.harness.channel_calls import Message, Over
 from conformance.harness.errors import NotOffered, Prerequisite
 from conformance.harness.profile_model import TlsMode
 from conformance.harness.records import SHOWN_COUNTS
 from conformance.harness.registry import scenario
 from conformance.harness.target import HttpTransport, query_string
+from conformance.harness.target_grpc import GrpcTransport
 from conformance.harness.tls import Flaw, Guise, Wardrobe
 from conformance.harness.tls_hello import TLS_1_2, TLS_1_3, Offer
 from conformance.harness.world import World
-from conformance.suites import contracts
+from conformance.suites import contracts, sessions
 from conformance.suites.contracts import QUIET_SECONDS, ref
 
 _NATIONAL = Offer(TLS_1_3, (0x00C6,), (0x0029,), (0x0708,))
@@ -107,6 +110,23 @@ def test_tls_callers(world: World) -> None:
     world.call("own", partner, "contractQuery", ref(partner))
     guise = HttpTransport(world.profile.target.url, Guise(wardrobe, shown=other.node_id))
     world.call("other", partner, "contractQuery", ref(partner), breaks=SHOWN_COUNTS, transport=guise)
+
+
+@scenario()
+def test_tls_grpc_callers(world: World) -> None:
+    """Nodes send messages over gRPC without a certificate, and with ones that must not be taken (9.2-a)."""
+    wardrobe = _issuing(world)
+    if not world.profile.target.grpc:
+        raise NotOffered("profile: [target] names no grpc")
+    partner, line = sessions.usual(world)
+    other = world.partner("other")
+    guises = {"own": Guise(wardrobe), "other": Guise(wardrobe, shown=other.node_id)}
+    guises |= {flaw.value: Guise(wardrobe, flaw) for flaw in (Flaw.BARE, Flaw.EXPIRED, Flaw.FOREIGN)}
+    for step, guise in guises.items():
+        with GrpcTransport(world.profile.target.grpc, guise) as transport:
+            message = Message(f"shown-{step}", b"a message", 0)
+            breaks = "" if step == "own" else SHOWN_COUNTS
+            replace(line, grpc=transport).invoke(step, partner, message, over=Over.GRPC, breaks=breaks)
 
 
 @scenario()

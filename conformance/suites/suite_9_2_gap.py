@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from conformance.harness import signing
 from conformance.harness.errors import NotOffered
@@ -35,17 +36,32 @@ def _query(world: World) -> dict[str, str]:
     return {"node_id": world.profile.target.node_id}
 
 
-def _reached(world: World, far: FarSide) -> None:
-    """Have the target ask its partner who it is, which needs an answer while the operator waits."""
+def _served(world: World, far: FarSide, act: Callable[[], object]) -> None:
+    """Do what makes the target call its partner, which answers meanwhile."""
     done = threading.Event()
 
-    def reach() -> None:
+    def acted() -> None:
         try:
-            world.own("reach", "ownPartnerQuery", {"address": far.address, "node_id": far.node_id})
+            act()
         finally:
             done.set()
 
-    world.together([reach, lambda: far.serve(done)])
+    world.together([acted, lambda: far.serve(done)])
+
+
+def _reached(world: World, far: FarSide) -> None:
+    """Have the target ask its partner who it is, which needs an answer while the operator waits."""
+    asked = {"address": far.address, "node_id": far.node_id}
+    _served(world, far, lambda: world.own("reach", "ownPartnerQuery", asked))
+
+
+def _ended(world: World, partner: Partner, across: Crossing) -> None:
+    """Read the contract on both sides and end it, all under the contract itself."""
+    world.own("own-read", "ownContractQuery", ref(partner))
+    world.call("read", partner, "contractQuery", ref(partner), transport=across)
+    ended = world.call("terminate", partner, "contractTerminate", ref(partner), transport=across)
+    partner.open_contract = partner.open_contract and not ended.accepted
+    world.own("own-ended", "ownContractQuery", ref(partner))
 
 
 @scenario(exclusive=True)
@@ -66,6 +82,47 @@ def test_gap_contract(world: World) -> None:
     world.awaited("reached", partner, "nodeQuery", {"node_id": far.node_id})
     world.elapse(LEAST_SECONDS)
     far.collect()
+    far.clear()
+
+
+@scenario(exclusive=True)
+def test_gap_approved(world: World) -> None:
+    """The partner behind the gap applies, the target's operator approves, and the partner is told by a file (9.2-h)."""
+    far, partner = _far_side(world)
+    across = Crossing(far)
+    body = partner.application(contracts.until(world))
+    partner.contract_id = str(world.call("apply", partner, "contractApply", body, transport=across).at("/contract_id"))
+    partner.claims.add(partner.contract_id)
+    approval = {**ref(partner), "status": "APPROVED"}
+
+    def approve() -> None:
+        partner.open_contract = world.own("approve", "ownContractConfirm", approval).accepted
+        world.awaited("told", partner, "contractConfirm", approval)
+
+    _served(world, far, approve)
+    _ended(world, partner, across)
+    far.clear()
+
+
+@scenario(exclusive=True)
+def test_gap_applied(world: World) -> None:
+    """The target's operator applies to the partner behind the gap, which approves by a file (9.2-h)."""
+    far, partner = _far_side(world)
+    across = Crossing(far)
+    own_id = {"node_id": world.profile.target.node_id}
+
+    def apply() -> None:
+        told = contracts.own_apply(world, "own-apply", partner)
+        arrived = world.awaited("applied", partner, "contractApply", own_id)
+        world.fact("until", arrived.sent.get("expired_time") if arrived.came else None)
+        partner.contract_id = str(told.at("/contract_id"))
+        partner.claims.add(partner.contract_id)
+
+    _served(world, far, apply)
+    yes = contracts.decision(partner, "APPROVED", world.facts["until"])
+    confirmed = world.call("confirm", partner, "contractConfirm", yes, transport=across)
+    partner.open_contract = confirmed.accepted
+    _ended(world, partner, across)
     far.clear()
 
 

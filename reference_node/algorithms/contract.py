@@ -17,11 +17,17 @@ from reference_node.algorithms.channel import Channel
 from reference_node.algorithms.errors import ParamsRefused
 
 Progress = Callable[[float, str], None]
+Defect = Callable[[str], bool]  # whether a deliberate defect is on, by its name
 P_co = TypeVar("P_co", covariant=True)
 
 
 def _silent(_share: float, _word: str) -> None:
     """Take no notice."""
+
+
+def sound(_name: str) -> bool:
+    """Have no defect."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,7 @@ class Inputs:
     files: Mapping[str, Path] = field(default_factory=dict)
     targets: Mapping[str, Path] = field(default_factory=dict)
     progress: Progress = _silent
+    defect: Defect = sound
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,10 @@ class Inlet:
         method, path = head.method or "", head.path or ""
         if (method, path) not in between_nodes():
             raise GapFileBad("no operation that nodes ask each other")
+        if path.endswith("/contract/confirm") and self._faults.on("gap-confirmation-dropped"):
+            raise GapFileBad("decisions do not cross the gap")
+        if between_nodes()[method, path].auth == "contract" and self._faults.on("gap-contract-unused"):
+            raise GapFileBad("nothing that rests on a contract crosses the gap")
         foreign = head.headers.get(signing.SOURCE, link.partner) != link.partner
         if foreign and not self._faults.on("gap-source-unchecked"):
             raise GapFileBad("the request names another source than the file's sender")

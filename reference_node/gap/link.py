@@ -143,7 +143,7 @@ class Links:
         faults: Faults | None = None,
     ) -> None:
         self.timeout = timeout
-        switches = Faults() if faults is None else faults
+        self._faults = switches = Faults() if faults is None else faults
         self.wait: Callable[[threading.Event, float], bool] = threading.Event.wait  # another where there are no threads
         self._waiting: dict[str, tuple[str, _Waiter]] = {}
         self._lock = threading.Lock()
@@ -170,6 +170,8 @@ class Links:
         """Send a request and wait for its answer."""
         link, identity, waiter = self.of(partner), secrets.token_hex(16), _Waiter()
         kept = {name: value for name, value in headers.items() if name in _REQUEST_HEADERS or name.startswith("x-")}
+        if self._kept_back(request[1]):
+            raise Unreachable("contracts do not cross the gap")
         draft = link.draft()
         with self._lock:
             self._waiting[identity] = (partner, waiter)
@@ -189,6 +191,11 @@ class Links:
             path.unlink(missing_ok=True)
             raise Unreachable("no answer came across the gap in time")
         return waiter.answer
+
+    def _kept_back(self, path: str) -> bool:
+        if path.endswith("/contract/confirm"):
+            return self._faults.on("gap-decision-untold")
+        return path.endswith("/contract/apply") and self._faults.on("gap-application-untold")
 
     def waits(self, partner: str, identity: str) -> bool:
         """Tell whether a request to this partner still waits."""

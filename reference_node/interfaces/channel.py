@@ -36,7 +36,7 @@ from reference_node.transport.sessions import Session
 from reference_node.transport.spool import CHUNK, Payload
 
 PROTOCOL: Final = "channel"
-FRAME_LIMIT: Final = 16 * 1024 * 1024 + frames.OVERHEAD
+_NO_LIMIT: Final = 1 << 40  # for defects
 Kind = TypeVar("Kind", bound=Protobuf)
 
 
@@ -167,7 +167,7 @@ def _push(node: Node, request: Request, manner: Manner) -> flask.Response:
     # the black box form's callers wait 20 s for an answer, and try again only if they get one
     patience = calls.BLACKBOX_SECONDS if manner == Manner.BLACKBOX else calls.PUSH_SECONDS
     timeout = calls.seconds(request.query.get("timeout"), patience)
-    target, ticket = request.headers[stamps.TARGET], calls.ticket(request.headers)
+    target, ticket = request.headers[stamps.TARGET], calls.ticket(node, request.headers)
     if manner in (Manner.BARE, Manner.BLACKBOX):
         topic = calls.checked_topic(request.headers.get(frames.TOPIC, ""))
         request.unbounded()
@@ -198,7 +198,7 @@ def _pushed(node: Node, request: Request, manner: Manner) -> tuple[str, Payload]
 def _pop(node: Node, request: Request, manner: Manner) -> flask.Response:
     session = calls.component_session(node, request.headers, manner)
     topic, timeout = _timed(request, manner, PopInbound)
-    ticket = calls.ticket(request.headers)
+    ticket = calls.ticket(node, request.headers)
     payload = node.sessions.pop(session, topic, calls.seconds(timeout, calls.POP_SECONDS), ticket)
     if payload is None and node.faults.on("empty-topic-not-found"):
         raise Refusal("RESOURCE_NOT_FOUND")
@@ -272,7 +272,8 @@ def _transport(node: Node, request: Request, manner: Manner) -> flask.Response:
         return _invoke(node, request, manner)
     session = calls.partner_session(node, request.head)
     with calls.assembler(node, session, request.headers) as assembler:
-        for frame in frames.unpack(request.reader(), FRAME_LIMIT):
+        limit = _NO_LIMIT if node.faults.on("oversize-frame-taken") else frames.LIMIT
+        for frame in frames.unpack(request.reader(), limit):
             assembler.feed(frame)
         accepted = assembler.finish()
     return bodies.outcome(manner, OK, calls.DONE, {"accepted": str(accepted)}, to_node=True)
@@ -284,7 +285,7 @@ def _signed_body(node: Node, request: Request) -> tuple[Session, bytes]:
     if request.stated > router.BODY_LIMIT or request.chunked:
         source = headers.get(stamps.SOURCE, "")
         node.sessions.of_partner(headers.get(stamps.SESSION, ""), headers.get(stamps.TOKEN, ""), source)
-    body = request.whole()
+    body = _bounded(node, request)
     head = request.head
     incoming = Incoming(head.method, head.path, head.query, headers, body, head.remote, head.channel)
     try:
@@ -293,6 +294,19 @@ def _signed_body(node: Node, request: Request) -> tuple[Session, bytes]:
         if node.faults.on("refused-message-kept"):
             with contextlib.suppress(Refusal):  # the answer remains what it was
                 _keep(node, headers, body)
+        raise
+
+
+def _bounded(node: Node, request: Request) -> bytes:
+    """Return a body that is not longer than a message may be."""
+    if node.faults.on("oversize-message-taken"):
+        return request.whole(_NO_LIMIT)
+    try:
+        return request.whole()
+    except Refusal:
+        if node.faults.on("oversize-message-kept"):
+            inbound = _parsed(Inbound, request.whole(_NO_LIMIT))
+            _keep(node, request.headers, Inbound(metadata=inbound.metadata, payload=b"cut").SerializeToString())
         raise
 
 

@@ -123,11 +123,13 @@ def checked_topic(topic: Any) -> str:
     return topic
 
 
-def ticket(headers: Mapping[str, str]) -> Ticket | None:
+def ticket(node: Node, headers: Mapping[str, str]) -> Ticket | None:
     """Return the ticket by which a repetition of this push or pop is known, where the component gives one."""
     if TICKET not in headers:
         return None
     holder, _, number = headers[TICKET].rpartition("-")
+    if node.faults.on("bad-ticket-taken") and not (_HOLDER.fullmatch(holder) and number.isdecimal()):
+        return None
     if not _HOLDER.fullmatch(holder):
         raise Refusal("REQUEST_INVALID", pointer=TICKET)
     return Ticket(holder, whole(number, TICKET))

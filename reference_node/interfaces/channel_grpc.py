@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -30,7 +30,7 @@ from reference_node.proto.transport_pb2 import (
     ReleaseInbound,
     TransportOutbound,
 )
-from reference_node.security import entrance
+from reference_node.security import entrance, signing
 from reference_node.security.guards import Incoming
 from reference_node.transport import frames, stamps
 from reference_node.transport.relay import NOTHING, OK, code_of
@@ -96,8 +96,17 @@ class Hall:
             if caller.presented is None:
                 raise Refusal("CHANNEL_NOT_SECURE")
         incoming = Incoming("POST", method, "", _headers(context), body, caller.remote, caller.presented)
-        entrance.check(self.node, incoming)
+        self._check(incoming)
         return incoming
+
+    def _check(self, incoming: Incoming) -> None:
+        faults, shown = self.node.faults, incoming.channel
+        if shown is not None and shown.certificate is None and faults.on("grpc-certificate-not-demanded"):
+            return
+        if faults.on("grpc-certificate-of-other-node-taken"):
+            kept = {name: value for name, value in incoming.headers.items() if name != signing.SOURCE}
+            incoming = replace(incoming, headers=kept)
+        entrance.check(self.node, incoming)
 
 
 def methods(node: Node) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
@@ -140,6 +149,8 @@ def _components(hall: Hall) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
 def _invoke(hall: Hall, body: bytes, context: Context) -> Outbound:
     node = hall.node
     try:
+        if len(body) > calls.BODY_LIMIT and not node.faults.on("grpc-oversize-message-taken"):
+            raise Refusal("BODY_TOO_LARGE")
         incoming = hall.incoming(INVOKE, context, body)
         session = calls.partner_session(node, incoming)
         inbound = _parsed(Inbound(), body)
@@ -161,6 +172,8 @@ def _transport(hall: Hall, bodies: Iterator[bytes], context: Context) -> Iterato
         session = calls.partner_session(node, incoming)
         with calls.assembler(node, session, incoming.headers) as assembler:
             for body in bodies:
+                if len(body) > frames.LIMIT and not node.faults.on("grpc-oversize-frame-taken"):
+                    raise Refusal("FRAME_INVALID")
                 if assembler.feed(frames.parsed(body)):
                     yield Outbound(code=OK, message=calls.DONE, metadata={"accepted": str(assembler.accepted)})
             assembler.finish()
@@ -173,7 +186,7 @@ def _push(node: Node, body: bytes, headers: dict[str, str]) -> TransportOutbound
     message = _parsed(PushInbound(), body)
     topic = calls.checked_topic(message.topic or headers.get(frames.TOPIC, ""))
     payload = node.sessions.spool.keep(message.payload)
-    ticket = calls.ticket(headers)
+    ticket = calls.ticket(node, headers)
     node.sessions.push_once(session, headers[stamps.TARGET], topic, payload, calls.PUSH_SECONDS, ticket)
     return TransportOutbound(code=OK, message=calls.DONE)
 
@@ -182,7 +195,7 @@ def _pop(node: Node, body: bytes, headers: dict[str, str]) -> TransportOutbound:
     session = calls.component_session(node, headers)
     message = _parsed(PopInbound(), body)
     topic = calls.checked_topic(message.topic or headers.get(frames.TOPIC, ""))
-    ticket = calls.ticket(headers)
+    ticket = calls.ticket(node, headers)
     payload = node.sessions.pop(session, topic, calls.seconds(message.timeout, calls.POP_SECONDS), ticket)
     if payload is not None and payload.size > calls.BODY_LIMIT:  # one gRPC message cannot carry it
         if ticket is None:

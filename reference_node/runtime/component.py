@@ -132,14 +132,18 @@ def _channel(wanted: Wanted) -> Any:
 
 
 def _inputs(wanted: Wanted) -> Any:
-    from reference_node.algorithms.contract import Inputs
+    from reference_node.algorithms.contract import Inputs, sound
 
     def progress(share: float, word: str) -> None:
         _note(wanted, "INFO", f"{share:.0%} {word}")
 
     files = {name: Path(path) for name, path in wanted["inputs"].items()}
     targets = {name: Path(path) for name, path in wanted["outputs"].items()}
-    return Inputs(files, targets, progress)
+    if not wanted["faults"]:
+        return Inputs(files, targets, progress, sound)
+    from reference_node.faults import Faults  # takes time to load, and is needed for defects only
+
+    return Inputs(files, targets, progress, Faults(wanted["faults"]).on)
 
 
 def _note(wanted: Wanted, level: str, words: str) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,8 +64,8 @@ def _place(path: Path) -> str:
     return json.dumps({"namespace": str(whole.parent), "name": whole.name}, ensure_ascii=False)
 
 
-def request(work: Work, entry: str | None) -> Mapping[str, Any]:
-    """Return what the fork server is told of an attempt."""
+def request(work: Work, entry: str | None, faults: Sequence[str] = ()) -> Mapping[str, Any]:
+    """Return what the fork server is told of an attempt; `faults` are the node's deliberate defects."""
     return {
         "id": f"{work.key.task_id}/{work.key.role}/{work.key.attempt}",
         "me": work.me,
@@ -79,4 +79,5 @@ def request(work: Work, entry: str | None) -> Mapping[str, Any]:
         "folder": str(work.folder.absolute()),
         "log": str(work.log.absolute()),
         "memory_mib": work.memory_mib,
+        "faults": list(faults),
     }

@@ -35,8 +35,9 @@ _PATIENCE: Final = 30.0
 class Launcher:
     """Runs components in processes of their own; any thread may use it."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, faults: Sequence[str] = ()) -> None:
         self._catalogue = catalogue
+        self._faults = tuple(faults)
         self._lock = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -61,7 +62,7 @@ class Launcher:
             entry = builtin.entry
         else:
             _check_command(work.command)
-        told = request(work, entry)
+        told = request(work, entry, self._faults)
         data = json.dumps({"start": told}).encode() + b"\n"
         with self._lock:
             control = self._serving()

@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from reference_node.domain.task import Cause, TaskStatus
 from reference_node.node import Node
 from reference_node.runtime.contract import Exit, Key, LaunchFailed, Work
+from reference_node.schedule.common import defect
 from reference_node.security import sealed_files
 from reference_node.security.errors import SecurityFailure
 from reference_node.store.jobs import PartRow
@@ -61,7 +62,7 @@ def opened(node: Node, work: Work) -> Work:
 
 def ended(node: Node, item: Exit) -> Exit:
     """Seal what an attempt has put out and remove whatever else is left of it."""
-    if not node.config.seal_files:
+    if not node.config.seal_files or defect(node, "outputs-left-in-clear"):
         _close(node, item.key)
         return item
     try:

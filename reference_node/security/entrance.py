@@ -32,10 +32,15 @@ def check(node: Node, incoming: Incoming) -> None:
         return
     if presented.certificate is None and node.faults.on("client-certificate-not-demanded"):
         return
+    if presented.certificate is None and presented.resumed and node.faults.on("resumed-without-certificate"):
+        return
     if presented.certificate is None:
         raise Refusal("CLIENT_CERTIFICATE_MISSING")
-    if presented.holder is None or node.tls.trust.withdrawn(presented.certificate, node.now()):
+    judged = not (presented.resumed and node.faults.on("resumed-certificate-not-judged"))
+    if presented.holder is None or (judged and node.tls.trust.withdrawn(presented.certificate, node.now())):
         raise Refusal("CERTIFICATE_REFUSED")
+    if presented.resumed and node.faults.on("resumed-session-not-compared"):
+        return
     if node.faults.on("certificate-of-other-node-taken"):
         return
     if incoming.headers.get(signing.SOURCE, presented.holder.node_id) != presented.holder.node_id:

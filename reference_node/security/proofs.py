@@ -71,9 +71,12 @@ def of_description(described: Mapping[str, Any]) -> str:
 
 
 def stamp(path: Path) -> Stamp:
-    """Return what tells that a file is still the same: device, inode, time of change, size; raise OSError."""
+    """Return what tells that a file is still the same: device, inode, time of change, size; raise OSError.
+
+    The time is that of the inode, which nobody can set back: the one of the content is whatever its writer says.
+    """
     found = path.stat()
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+    return found.st_dev, found.st_ino, found.st_ctime_ns, found.st_size
 
 
 def of_file(path: Path) -> tuple[str, Stamp]:

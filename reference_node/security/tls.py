@@ -47,15 +47,20 @@ _GROUPS: Final = {Mode.INTL: b"X25519MLKEM768:X25519:P-256", Mode.GM: b"curveSM2
 _SIGNATURES: Final = {Mode.INTL: b"ecdsa_secp256r1_sha256", Mode.GM: b"sm2sig_sm3"}
 _WEAK: Final = "ECDHE-ECDSA-AES128-SHA"  # what defects offer beside the suites of the registry
 _CLIENT_RENEGOTIATION: Final = 1 << 8  # SSL_OP_ALLOW_CLIENT_RENEGOTIATION
+_RESUMING: Final = ("resumed-certificate-not-judged", "resumed-session-not-compared", "resumed-without-certificate")
 _UNKNOWN: Final = (3, 20, 21, 27)  # the errors of chains to a CA that is not known, and of its missing list
 _OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET | SSL.OP_CIPHER_SERVER_PREFERENCE
 
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """What the other side of a secured connection has shown of itself; the certificate has passed the trust."""
+    """What the other side of a secured connection has shown of itself; the certificate has passed the trust.
+
+    It has `resumed` a session only where a defect lets it.
+    """
 
     certificate: Certificate | None
+    resumed: bool = False
 
     @property
     def holder(self) -> Holder | None:
@@ -113,9 +118,10 @@ class SecureChannel:
     def presented(self, connection: SSL.Connection) -> Presented:
         """Return what the other side has shown; raise CredentialRefused for a certificate that cannot be used."""
         shown = connection.get_peer_certificate(as_cryptography=True)
+        resumed = bool(Binding().lib.SSL_session_reused(connection._ssl))  # noqa: SLF001
         if shown is None:
-            return Presented(None)
-        return Presented(certificates.read_der(shown.public_bytes(Encoding.DER)))
+            return Presented(None, resumed)
+        return Presented(certificates.read_der(shown.public_bytes(Encoding.DER)), resumed)
 
     def check_server(self, presented: Presented, host: str, port: int, node_id: str | None) -> None:
         """Return when the other side serves this node at this address, else raise CertificateRefused.
@@ -158,8 +164,13 @@ class SecureChannel:
         options = _OPTIONS
         if server and self._faults.on("renegotiation-allowed"):
             options = options & ~SSL.OP_NO_RENEGOTIATION | _CLIENT_RENEGOTIATION
+        if server and any(self._faults.on(name) for name in _RESUMING):
+            options &= ~SSL.OP_NO_TICKET
+            context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
+            context.set_session_id(b"hutong")
+        else:
+            context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         context.set_options(options)
-        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         certificate, key = self.files
         try:
             self._offer(context)
@@ -193,8 +204,11 @@ class SecureChannel:
             context.set_alpn_protos([protocol])
             return
         context.set_alpn_select_callback(lambda _connection, offered: protocol if protocol in offered else b"")
-        if not self._faults.on("grpc-certificate-not-demanded"):
-            context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
+        demanded = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+        if self._faults.on("grpc-certificate-not-verified"):
+            context.set_verify(demanded, lambda *_: True)
+        elif not self._faults.on("grpc-certificate-not-demanded"):
+            context.set_verify(demanded)
 
     def _offer(self, context: SSL.Context) -> None:
         """Set versions and suites."""

@@ -114,6 +114,9 @@ def receive_decision(node: Node, session: Session, subject: Subject, caller: Cal
 def adopt(node: Node, session: Session, subject: Subject, row: ApprovalRow, to: Standing, told: Body) -> None:
     """Bring this node's application to where the approver says that it stands, and keep the permit."""
     permit = told.get("resource_permit")
+    if permit is not None and node.faults.on("broken-off-decision-kept"):
+        row.status = to.status.value
+        session.commit()
     if to.status is Status.APPROVED and permit is not None:
         keep_permit(node, session, row, permit)
     carry(node, session, row, to, told.get("comment"))

@@ -159,6 +159,9 @@ def query_own(node: Node, session: Session, flow_id: str) -> dict[str, Any]:
 def update(node: Node, session: Session, body: Body) -> dict[str, Any]:
     """Change a flow of this node (8.3.4); its DAG only while nothing is asked for or agreed (8.3.1-dag)."""
     row = owned(node, session, body["flow_id"])
+    if "name" in body and node.faults.on("broken-off-flow-change-kept"):
+        row.name = body["name"]
+        session.commit()
     if "dag" in body and body["dag"] != row.dag:
         pending = any(of_resource(session, Kind.FLOW, row.flow_id))
         too_late = "dag-changes-after-approval" if row.settled else "dag-changes-in-review"

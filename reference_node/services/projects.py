@@ -47,6 +47,8 @@ def create(node: Node, session: Session, body: Body) -> dict[str, Any]:
         row.description = None
     session.add(row)
     session.flush()
+    if node.faults.on("broken-off-project-kept"):
+        session.commit()
     _set_own_datasets(node, session, project_id, body.get("dataset_ids", []))
     misnamed = "project-answers-another-id" if "project_id" in body else "project-generated-id-unusable"
     return {"project_id": random_id("prj") if node.faults.on(misnamed) else project_id}
@@ -93,6 +95,8 @@ def update(node: Node, session: Session, body: Body) -> dict[str, Any]:
         if node.faults.on("project-update-touches-others"):
             for other in session.scalars(select(ProjectRow).where(ProjectRow.owner_node_id == node.node_id)):
                 overwrite(other, change)
+        if node.faults.on("broken-off-project-change-kept"):
+            session.commit()
         if "dataset_ids" in body:
             _set_own_datasets(node, session, row.project_id, body["dataset_ids"])
     row.updated_at = node.now()

@@ -41,6 +41,8 @@ ALGORITHM_HEADER: Final = "x-ptp-frame-mac"
 TOPIC_LIMIT: Final = 256
 SEQUENCE_LIMIT: Final = 2**53
 OVERHEAD: Final = 64 * 1024
+LIMIT: Final = 16 * 1024 * 1024 + OVERHEAD
+_SHORT: Final = 8  # for defects
 _LABEL: Final = b"hutong-ptp-frame-1"
 _PAYLOAD: Final = b"\x12"  # field 2 of Inbound, bytes: fields may stand in any order
 
@@ -247,8 +249,7 @@ class Assembler:
     def feed(self, frame: Inbound) -> bool:
         """Take the next frame; return whether it ended a message."""
         metadata, payload = dict(frame.metadata), frame.payload  # each look at the field would copy it
-        fits = hmac.compare_digest(self._code.of(self._number, metadata, payload), metadata.get(CODE, ""))
-        if not fits and not self._faults.on("frame-code-unchecked"):
+        if not self._fits(self._code.of(self._number, metadata, payload), metadata.get(CODE, "")):
             raise Refusal("FRAME_INVALID")
         self._number += 1
         place = (topic_of(metadata), number_of(metadata, SEQUENCE))
@@ -268,6 +269,15 @@ class Assembler:
             return False
         self._end(place)
         return True
+
+    def _fits(self, due: str, shown: str) -> bool:
+        if self._faults.on("frame-code-unchecked") or (not shown and self._faults.on("frame-without-code-taken")):
+            return True
+        if self._faults.on("frame-code-cut-taken") and len(shown) >= _SHORT:
+            due = due[: len(shown)]
+        if self._faults.on("frame-code-beginning-compared") and len(shown) == len(due):
+            due, shown = due[:_SHORT], shown[:_SHORT]
+        return hmac.compare_digest(due, shown)
 
     def finish(self) -> int:
         """Return how many messages arrived; a stream that ends within a message is refused."""

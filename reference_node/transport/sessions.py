@@ -211,7 +211,7 @@ class Sessions:
         self, session: Session, target: str, topic: str, payload: Payload, timeout: float, ticket: Ticket | None
     ) -> None:
         """Send a message unless it was sent under the same ticket before."""
-        if ticket is None:
+        if ticket is None or self._faults.on("push-ticket-ignored"):
             self.push(session, target, topic, payload, timeout)
             return
         turn = self._turn(session, f"push {ticket.holder}")
@@ -262,7 +262,7 @@ class Sessions:
         """
         if self._faults.on("sessions-mixed") and session.mailbox.peek(topic) is None:
             session = next((row for row in self._sessions.values() if row.mailbox.peek(topic)), session)
-        if ticket is None:
+        if ticket is None or self._faults.on("pop-ticket-ignored"):
             return session.mailbox.pop(topic, timeout)
         turn = self._turn(session, f"pop {ticket.holder}")
         if not turn.acquire(timeout=timeout):

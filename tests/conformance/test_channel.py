@@ -133,3 +133,14 @@ def test_nonsense_is_a_problem_and_never_an_error(kind: str, body: bytes) -> Non
     reading = channel.reading(BINDING, "chanInvoke", Answer(200, {"content-type": kind}, body))
     assert not reading.accepted
     assert reading.problem
+
+
+def test_of_a_very_long_body_a_recording_keeps_the_beginning() -> None:
+    """What is left out is counted and survives the way through JSON; a usual body is kept whole."""
+    long = Request("POST", "/", (), {}, bytes(3 << 20))
+    assert long.kept().omitted == (3 << 20) - len(long.kept().body)
+    assert len(long.kept().body) <= 4096
+    assert Request.from_json(long.kept().to_json()) == long.kept()
+    usual = Request("POST", "/", (), {}, bytes(1 << 20))
+    assert usual.kept() is usual
+    assert "omitted" not in usual.to_json()

@@ -18,7 +18,6 @@ from reference_node.algorithms.contract import Inputs
 
 CASES = json.loads((specs.folder() / "vectors/psi/cases.json").read_text(encoding="utf-8"))
 OURS, THEIRS = ["a", "b", "c", "用户4"], ["b", "用户4", "d"]
-TAGS = (psi.REQUEST, psi.RESPONSE, psi.CONFIRM, psi.ONCE, psi.TWICE)
 
 
 @pytest.mark.parametrize("name", psi_curves.SUITES)
@@ -97,9 +96,21 @@ def test_a_sum_with_the_node_is_exact(tmp_path: Path) -> None:
 def test_what_is_no_message_is_refused() -> None:
     """Bytes of another message, of another type or length end the talk."""
     one, two = psi.Party(0, OURS), psi.Party(1, THEIRS)
-    for tag in TAGS:
+    for side, tag in ((one, psi.REQUEST), (two, psi.RESPONSE)):
         with pytest.raises(NoMessage):
-            one.heard(tag, b"\xff\xff") if tag != psi.CONFIRM else two.heard("unknown", b"")
+            side.heard(tag, b"\xff\xff")
+    compute_messages.exchange(one, two)
     strange = compute_messages.packed("EcdhPsiCipherBatch", type="dual.enc", count=1, ciphertext=b"1")
-    with pytest.raises(NoMessage):
-        one.heard(psi.ONCE, strange)
+    for tag, payload in ((psi.ONCE, b"\xff\xff"), (psi.ONCE, strange), (psi.TWICE, strange), ("unknown", b"")):
+        with pytest.raises(NoMessage):
+            one.heard(tag, payload)
+
+
+def test_what_overtakes_the_handshake_waits_for_it() -> None:
+    """Tags keep no order among them: a confirmation that comes before the answer is heard after it."""
+    one, two = psi.Party(0, OURS), psi.Party(1, THEIRS)
+    (_, asked), *_ = two.begin()
+    (_, answer), (_, confirmed) = one.heard(psi.REQUEST, asked)
+    assert two.heard(psi.CONFIRM, confirmed) == []
+    assert [tag for tag, _ in two.heard(psi.RESPONSE, answer)] == [psi.CONFIRM, psi.ONCE]
+    assert two.confirmed is True

@@ -13,6 +13,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from reference_node.algorithms.channel import Channel
+from reference_node.algorithms.contract import Defect, sound
 from reference_node.algorithms.errors import BatchRefused, CountRefused
 from reference_node.proto import ecdh_psi_pb2
 
@@ -46,7 +47,9 @@ class BatchSender:
         return len(raw)
 
 
-def receive(channel: Channel, sender: str, kind: str, size: int, announced: int | None) -> Iterator[tuple[bytes, bool]]:
+def receive(
+    channel: Channel, sender: str, kind: str, size: int, announced: int | None, defect: Defect = sound
+) -> Iterator[tuple[bytes, bool]]:
     """Yield (values, whether this is the last batch); raise BatchRefused or CountRefused."""
     index = seen = 0
     last = False
@@ -59,11 +62,15 @@ def receive(channel: Channel, sender: str, kind: str, size: int, announced: int 
             raise BatchRefused(f"message {index} of {kind} has another type")
         if batch.batch_index != index:
             raise BatchRefused(f"batch {index} of {kind} was expected, {batch.batch_index} came")
+        if defect("psi-count-ignored"):
+            batch.count = len(batch.ciphertext) // size
         if batch.count < 0 or batch.count * size != len(batch.ciphertext):
             raise BatchRefused(f"batch {index} of {kind} is not {batch.count} values of {size} bytes")
         last, seen, index = batch.is_last_batch, seen + batch.count, index + 1
         if batch.count == 0 and not last:
             raise BatchRefused("an empty batch that is not the last")
+        if defect("psi-overrun-taken"):
+            seen = seen if announced is None else announced
         if seen > (MOST_ITEMS if announced is None else announced):
             raise CountRefused(f"more values of {kind} came than were announced")
         if last and announced is not None and seen != announced:

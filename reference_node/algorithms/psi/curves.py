@@ -234,11 +234,11 @@ def sm2_kernel() -> ModuleType | None:
     return kernel
 
 
-def make_curve(suite: Suite, form: PointFormat, workers: int = 1) -> Curve:
-    """Draw a secret for a suite; raise EngineUnavailable."""
+def make_curve(suite: Suite, form: PointFormat, workers: int = 1, *, kept: bool = False) -> Curve:
+    """Draw a secret for a suite, or take the same in every run (`kept`, a defect); raise EngineUnavailable."""
     if suite is Suite.X25519:
-        return X25519(workers=workers)
-    return Sm2(form, workers=workers)
+        return X25519(bytes(range(32)) if kept else None, workers=workers)
+    return Sm2(form, SM2_N // 3 if kept else None, workers=workers)
 
 
 def digester(suite: Suite) -> Callable[[bytes], bytes]:

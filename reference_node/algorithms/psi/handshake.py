@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import hashes
 from google.protobuf.message import DecodeError
 
 from reference_node.algorithms.channel import Channel
+from reference_node.algorithms.contract import Defect, sound
 from reference_node.algorithms.errors import BatchRefused, DowngradeRefused, HandshakeRefused
 from reference_node.algorithms.psi.curves import FORMATS, PointFormat, Suite
 from reference_node.proto import ecc_pb2, handshake_pb2, header_pb2, psi_pb2
@@ -89,13 +90,14 @@ def required_bits(suite: Suite, own: int, peer: int) -> int:
     return max(LEAST_BITS, -(-bits // 8) * 8)
 
 
-def enough_bits(agreement: Agreement, own: int, peer: int) -> None:
+def enough_bits(agreement: Agreement, own: int, peer: int, defect: Defect = sound) -> None:
     """Refuse tags that are too short for the sizes that turned out."""
-    if agreement.tag_bits != WHOLE_POINTS and agreement.tag_bits < required_bits(agreement.suite, own, peer):
+    enough = agreement.tag_bits == WHOLE_POINTS or agreement.tag_bits >= required_bits(agreement.suite, own, peer)
+    if not defect("psi-short-tags-taken") and not enough:
         raise DowngradeRefused(f"tags of {agreement.tag_bits} bits are too short for {own} and {peer} items")
 
 
-def propose(channel: Channel, peer: str, offer: Offer) -> Agreement:
+def propose(channel: Channel, peer: str, offer: Offer, defect: Defect = sound) -> Agreement:
     """Send the proposal, as rank 1, and take the answer; raise PeerRefused."""
     request = _request(offer).SerializeToString(deterministic=True)
     channel.send(peer, REQUEST, request)
@@ -107,17 +109,17 @@ def propose(channel: Channel, peer: str, offer: Offer) -> Agreement:
     if response.header.error_code != header_pb2.OK:
         message = response.header.error_msg[:200]
         raise HandshakeRefused(f"the other side refused: {message!r}", error_code=response.header.error_code)
-    suite, form, bits = _chosen(response, offer)
+    suite, form, bits = _chosen(response, offer, defect)
     agreement = Agreement(suite, form, bits, offer.result_to_rank, None, transcript(suite, request, raw))
-    enough_bits(agreement, offer.items, 0)
+    enough_bits(agreement, offer.items, 0, defect)
     return agreement
 
 
-def answer(channel: Channel, peer: str, offer: Offer) -> Agreement:
+def answer(channel: Channel, peer: str, offer: Offer, defect: Defect = sound) -> Agreement:
     """Take the proposal, as rank 0, and answer with a choice or an error code; raise PeerRefused."""
     raw = channel.recv(peer, REQUEST)
     try:
-        suite, form, truncation, items = _choose(raw, offer)
+        suite, form, truncation, items = _choose(raw, offer, defect)
     except HandshakeRefused as refused:
         header = header_pb2.ResponseHeader(error_code=refused.error_code, error_msg=str(refused))
         channel.send(peer, RESPONSE, handshake_pb2.HandshakeResponse(header=header).SerializeToString())
@@ -133,11 +135,12 @@ def transcript(suite: Suite, request: bytes, response: bytes) -> bytes:
     return _hashed(suite, _TRANSCRIPT + b"".join(len(part).to_bytes(8, "big") + part for part in (request, response)))
 
 
-def confirm(channel: Channel, peer: str, agreement: Agreement) -> None:
+def confirm(channel: Channel, peer: str, agreement: Agreement, defect: Defect = sound) -> None:
     """Show the other side what was seen of the handshake, and refuse one that saw another; raise DowngradeRefused."""
     rank = channel.parties.index(channel.me)
     channel.send(peer, CONFIRM, _seen(agreement, rank))
-    if not hmac.compare_digest(channel.recv(peer, CONFIRM), _seen(agreement, 1 - rank)):
+    same = hmac.compare_digest(channel.recv(peer, CONFIRM), _seen(agreement, 1 - rank))
+    if not defect("psi-confirmation-ignored") and not same:
         raise DowngradeRefused("the other side saw another handshake: somebody changed it on the way")
 
 
@@ -204,7 +207,7 @@ def _suite_of(suit: ecc_pb2.EcSuit) -> Suite | None:
     return next((suite for suite, known in _TRIPLES.items() if known == triple), None)
 
 
-def _choose(raw: bytes, offer: Offer) -> tuple[Suite, PointFormat, bool, int]:
+def _choose(raw: bytes, offer: Offer, defect: Defect = sound) -> tuple[Suite, PointFormat, bool, int]:
     """Read a proposal and choose; raise HandshakeRefused with the error code that the answer carries."""
     try:
         request = handshake_pb2.HandshakeRequest.FromString(raw)
@@ -229,6 +232,8 @@ def _choose(raw: bytes, offer: Offer) -> tuple[Suite, PointFormat, bool, int]:
         raise _refused(header_pb2.HANDSHAKE_REFUSED, "the result parties differ")
     proposed = {_suite_of(suit) for suit in ecc.ec_suits}
     suite = next((suite for suite in offer.suites if suite in proposed), None)
+    if defect("psi-weak-offer-taken"):
+        suite = suite or offer.suites[0]
     if suite is None:
         raise _refused(header_pb2.UNSUPPORTED_PARAMS, "no suite in common")
     form = next((form for form in FORMATS[suite] if form in ecc.point_octet_formats), None)
@@ -237,7 +242,9 @@ def _choose(raw: bytes, offer: Offer) -> tuple[Suite, PointFormat, bool, int]:
     return suite, form, ecc.support_point_truncation and offer.truncation, io.item_num
 
 
-def _chosen(response: handshake_pb2.HandshakeResponse, offer: Offer) -> tuple[Suite, PointFormat, int]:
+def _chosen(
+    response: handshake_pb2.HandshakeResponse, offer: Offer, defect: Defect = sound
+) -> tuple[Suite, PointFormat, int]:
     """Read a choice and hold it against the proposal; raise BatchRefused or DowngradeRefused."""
     ecc, io = ecc_pb2.EccProtocolResult(), psi_pb2.PsiDataIoResult()
     families: Sequence[int] = list(response.protocol_families)
@@ -250,6 +257,8 @@ def _chosen(response: handshake_pb2.HandshakeResponse, offer: Offer) -> tuple[Su
     if io.result_to_rank != offer.result_to_rank:
         raise DowngradeRefused("the result parties were changed")
     suite = _suite_of(ecc.ec_suit)
+    if defect("psi-weak-answer-taken"):
+        suite = suite or offer.suites[0]
     if suite is None or suite not in offer.suites:
         raise DowngradeRefused("a suite was chosen that was not offered")
     if ecc.point_octet_format not in FORMATS[suite]:

@@ -76,16 +76,19 @@ def run(channel: Channel, params: IntersectionParams, inputs: Inputs) -> Outputs
     table, source = _table(inputs), _Source(inputs, params)
     offer = Offer(params.suites, source.count, _result_rank(channel, params))
     rank = channel.parties.index(channel.me)
-    agreement = answer(channel, peer, offer) if rank == 0 else propose(channel, peer, offer)
+    agreement = (answer if rank == 0 else propose)(channel, peer, offer, inputs.defect)
     if params.confirm:
-        confirm(channel, peer, agreement)
-    order = secret_order(source.count)
+        confirm(channel, peer, agreement, inputs.defect)
+    order = np.arange(source.count) if inputs.defect("psi-order-kept") else secret_order(source.count)
     found = _exchange(channel, peer, agreement, source.digests(agreement.suite, order), params, inputs)
     summary = _summary(agreement, found, source, began)
+    _let_out(channel, peer, params, inputs)
     if found.matched is None:
         return Outputs({}, summary)
     inside = np.empty(source.count, np.bool_)
     inside[order] = found.matched
+    if inputs.defect("psi-match-missed"):
+        inside[np.flatnonzero(inside)[:1]] = False
     rows = inside[source.place] if source.rows else np.zeros(0, np.bool_)
     if params.duplicates == "first":
         rows &= source.first_rows()
@@ -94,6 +97,14 @@ def run(channel: Channel, params: IntersectionParams, inputs: Inputs) -> Outputs
         table.keep(rows, target, by=params.id if params.order == "id" else None)
     summary |= {"intersection": int(found.matched.sum()), "rows_kept": int(rows.sum())}
     return Outputs({} if target is None else {JOINED: target}, summary)
+
+
+def _let_out(channel: Channel, peer: str, params: IntersectionParams, inputs: Inputs) -> None:
+    """Let identifiers out of the trusted domain, for the faults that do."""
+    if inputs.defect("psi-identifiers-told"):
+        channel.send(peer, "comparison", "\n".join(next(_table(inputs).identifiers(params.id), ())).encode())
+    if inputs.defect("psi-identifiers-logged"):
+        inputs.progress(1.0, f"compared {', '.join(next(_table(inputs).identifiers(params.id), ()))}")
 
 
 class _Source:
@@ -135,10 +146,18 @@ class _Source:
 def _exchange(
     channel: Channel, peer: str, agreement: Agreement, digests: bytes, params: IntersectionParams, inputs: Inputs
 ) -> Found:
-    curve = make_curve(agreement.suite, agreement.form, params.workers or len(os.sched_getaffinity(0)))
+    workers = params.workers or len(os.sched_getaffinity(0))
+    curve = make_curve(agreement.suite, agreement.form, workers, kept=inputs.defect("psi-secret-kept"))
     try:
         return Exchange(
-            channel, peer, agreement, curve, digests, batch_size=params.batch_size, progress=inputs.progress
+            channel,
+            peer,
+            agreement,
+            curve,
+            digests,
+            batch_size=params.batch_size,
+            progress=inputs.progress,
+            defect=inputs.defect,
         ).run()
     finally:
         curve.close()

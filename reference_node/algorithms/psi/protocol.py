@@ -21,15 +21,16 @@ import numpy as np
 import numpy.typing as npt
 
 from reference_node.algorithms.channel import Channel
-from reference_node.algorithms.contract import Progress
-from reference_node.algorithms.errors import ChannelClosed
+from reference_node.algorithms.contract import Defect, Progress, sound
+from reference_node.algorithms.errors import ChannelClosed, PointRefused
 from reference_node.algorithms.psi.batches import MASKED_ONCE, MASKED_TWICE, BatchSender, receive
-from reference_node.algorithms.psi.curves import DIGEST_BYTES, Curve
+from reference_node.algorithms.psi.curves import DIGEST_BYTES, Curve, Suite
 from reference_node.algorithms.psi.handshake import BOTH, Agreement, enough_bits
 from reference_node.algorithms.psi.matching import members
 
 _AHEAD: Final = 8  # batches that may be under way
 _WAIT: Final = 0.2  # seconds between looks at whether another activity failed
+_BAD_POINT_TAKEN: Final = {Suite.X25519: "psi-small-order-point-taken", Suite.SM2: "psi-off-curve-point-taken"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,11 @@ class Exchange:
         *,
         batch_size: int,
         progress: Progress,
+        defect: Defect = sound,
     ) -> None:
         rank = channel.parties.index(channel.me)
         self.channel, self.peer, self.agreement, self.curve = channel, peer, agreement, curve
-        self.batch_size, self.progress = batch_size, progress
+        self.batch_size, self.progress, self.defect = batch_size, progress, defect
         self.digests, self.items = memoryview(digests), len(digests) // DIGEST_BYTES
         self.own_result = agreement.result_to_rank in {BOTH, rank}
         self.peer_result = agreement.result_to_rank in {BOTH, 1 - rank}
@@ -83,7 +85,7 @@ class Exchange:
                     self._failed = True
                     self._moved.notify_all()
                 raise failure
-        enough_bits(self.agreement, self.items, self.peer_items)
+        enough_bits(self.agreement, self.items, self.peer_items, self.defect)
         matched = None
         if self.own_result:
             matched = members(b"".join(self.own_tags), b"".join(self.peer_tags), self.agreement.tag_bytes)
@@ -105,21 +107,34 @@ class Exchange:
             end = min(start + self.batch_size, self.items)
             self._wait_for_room(start)
             part = bytes(self.digests[start * DIGEST_BYTES : end * DIGEST_BYTES])
-            masked = self.curve.mask(self.curve.points(part))
+            points = self.curve.points(part)
+            masked = points if self.defect("psi-points-unmasked") else self.curve.mask(points)
             self._count(sender.send(masked, last=end == self.items), end - start)
 
     def _return_peer(self) -> None:
         """Mask the other side's items and give them back where it is a result party."""
         size = self.agreement.tag_bytes
         sender = BatchSender(self.channel, self.peer, MASKED_TWICE, size)
-        stream = receive(self.channel, self.peer, MASKED_ONCE, self.curve.point_bytes, self.agreement.peer_items)
+        announced, told = self.agreement.peer_items, self.peer_result or self.defect("psi-result-told-to-all")
+        stream = receive(self.channel, self.peer, MASKED_ONCE, self.curve.point_bytes, announced, self.defect)
         for points, last in stream:
-            self.curve.check(points)
-            tags = self.curve.tags(self.curve.mask(points), size)
+            tags = self.curve.tags(self._masked(points), size)
             self.peer_items += len(tags) // size
+            hidden = bytes(len(tags)) if self.defect("psi-match-hidden") else tags
             if self.own_result:
                 self.peer_tags.append(tags)
-            self._count(sender.send(tags, last=last) if self.peer_result else 0, 0)
+            self._count(sender.send(hidden, last=last) if told else 0, 0)
+
+    def _masked(self, points: bytes) -> bytes:
+        """Mask points of the other side's, once they are seen to be points."""
+        try:
+            self.curve.check(points)
+            masked = self.curve.mask(points)
+        except PointRefused:
+            if not self.defect(_BAD_POINT_TAKEN[self.curve.suite]):
+                raise
+            return points
+        return points if self.defect("psi-points-unmasked") else masked
 
     def _take_back(self) -> None:
         """Take the double masks of the own items, in the order in which they were sent."""

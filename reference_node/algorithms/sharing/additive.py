@@ -12,6 +12,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from reference_node.algorithms.channel import Channel
+from reference_node.algorithms.contract import Defect, sound
 from reference_node.algorithms.errors import BatchRefused, CountRefused, HandshakeRefused
 from reference_node.algorithms.sharing.ring import Limbs, Ring
 from reference_node.proto import header_pb2, sharing_pb2
@@ -36,10 +37,15 @@ def agree(channel: Channel, own: sharing_pb2.Agreement) -> None:
                 raise HandshakeRefused(f"{other} states another {field.name}", error_code=code)
 
 
-def sum_of_all(channel: Channel, ring: Ring, vector: Limbs, result_parties: tuple[str, ...]) -> list[int] | None:
+def sum_of_all(
+    channel: Channel, ring: Ring, vector: Limbs, result_parties: tuple[str, ...], defect: Defect = sound
+) -> list[int] | None:
     """Add up the vectors of all parties; return the sums to a result party, None to another."""
     parties, others = channel.parties, _others(channel)
-    shares = dict(zip(parties, ring.split(vector, len(parties)), strict=True))
+    shares = dict(zip(parties, ring.split(vector, len(parties), kept=defect("statistics-share-kept")), strict=True))
+    if defect("statistics-share-plain"):
+        nothing = ring.encode([0] * len(vector))
+        shares = {party: vector if party == others[0] else nothing for party in parties}
     for other in others:
         _send(channel, other, SHARE, ring, shares[other])
     held = ring.join([shares[channel.me], *(_receive(channel, other, SHARE, ring, len(vector)) for other in others)])

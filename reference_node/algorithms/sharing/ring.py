@@ -86,9 +86,14 @@ class Ring:
         """Draw a vector from the operating system's generator."""
         return self.from_bytes(secrets.token_bytes(count * self.bits // 8))
 
-    def split(self, vector: Limbs, parties: int) -> list[Limbs]:
-        """Return as many shares as there are parties; all but all of them together are uniformly random."""
+    def split(self, vector: Limbs, parties: int, *, kept: bool = False) -> list[Limbs]:
+        """Return as many shares as there are parties; all but all of them together are uniformly random.
+
+        `kept`, a defect, has the same shares drawn every time.
+        """
         shares = [self.random(len(vector)) for _ in range(parties - 1)]
+        if kept:
+            shares = [self.encode([1 << (self.bits - 3)] * len(vector)) for _ in shares]
         rest = vector
         for share in shares:
             rest = self.add(rest, self.negate(share))

@@ -86,7 +86,9 @@ def run(channel: Channel, params: StatisticsParams, inputs: Inputs) -> Outputs:
     totals = _totals(params, inputs)
     inputs.progress(0.8, "summed")
     vector = ring.encode([number for total in totals for number in (total.total, total.count)])
-    opened = sum_of_all(channel, ring, vector, receivers)
+    opened = sum_of_all(channel, ring, vector, receivers, inputs.defect)
+    if inputs.defect("statistics-table-told"):
+        channel.send(next(name for name in channel.parties if name != channel.me), "rows", _rows(inputs))
     inputs.progress(1.0, "opened" if opened is not None else "shared")
     summary = {
         "modulus_bits": ring.bits,
@@ -104,6 +106,11 @@ def run(channel: Channel, params: StatisticsParams, inputs: Inputs) -> Outputs:
     return Outputs({} if target is None else {RESULT: target}, {**summary, "result": result})
 
 
+def _rows(inputs: Inputs) -> bytes:
+    """Return the table as it stands, for the fault that sends it."""
+    return inputs.files[TABLE].read_bytes()
+
+
 def _totals(params: StatisticsParams, inputs: Inputs) -> list[Total]:
     """Sum this party's columns and hold them against the bounds that everybody was told."""
     if not params.contribute:
@@ -115,6 +122,8 @@ def _totals(params: StatisticsParams, inputs: Inputs) -> list[Total]:
         total = column_total(table, name, scale=params.scale, max_abs=params.max_abs, skip_empty=params.empty == "skip")
         if total.count > params.max_rows:
             raise InputRefused(f"column {name} has more than max_rows values", hint="raise max_rows on every side")
+        if inputs.defect("statistics-sum-rounded"):
+            total = Total(total.total // 100 * 100, total.count)
         totals.append(total)
     return totals
 

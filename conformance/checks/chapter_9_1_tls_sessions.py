@@ -1,0 +1,37 @@
+"""What a session of TLS that is taken up again proves of its caller: no more than a whole handshake would (9.2-a)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conformance.harness import expect
+from conformance.harness.records import Finding
+from conformance.harness.registry import check
+from conformance.harness.story import NoTwin, Story
+
+
+@check("9.2-a", "tls_sessions", "SESSION_OF_ANOTHER_TAKEN")
+def session_of_another_node_is_not_taken_for_ones_own(story: Story) -> Iterator[Finding]:
+    """Who takes up the session that another node began, and names itself, is told nothing."""
+    yield from _unserved(story, "other", "SESSION_OF_ANOTHER_TAKEN")
+
+
+@check("9.2-a", "tls_sessions", "SESSION_WITHOUT_CERTIFICATE_TAKEN")
+def session_does_not_stand_in_for_a_certificate(story: Story) -> Iterator[Finding]:
+    """Who takes up a session in which no certificate was shown is told nothing."""
+    yield from _unserved(story, "bare-again", "SESSION_WITHOUT_CERTIFICATE_TAKEN")
+
+
+@check("9.2-a", "tls_sessions_late", "SESSION_OUTLIVES_CERTIFICATE")
+def session_ends_with_its_certificate(story: Story) -> Iterator[Finding]:
+    """Who takes up a session whose certificate counts no more is told nothing."""
+    yield from _unserved(story, "late", "SESSION_OUTLIVES_CERTIFICATE")
+
+
+def _unserved(story: Story, name: str, code: str) -> Iterator[Finding]:
+    for kind in story.fact("kinds"):
+        step, begun = story.exchange(f"{kind}:{name}"), story.exchange(f"{kind}:begun")
+        if step.answer is not None and story.step(f"{kind}:{name}").reading.accepted:
+            yield expect.finding(code, story.step(f"{kind}:{name}"), expected="refused", actual=f"accepted, by {kind}")
+        elif begun.answer is None or not story.step(f"{kind}:begun").reading.accepted:
+            raise NoTwin(f"{kind}:begun")

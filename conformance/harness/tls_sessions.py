@@ -1,0 +1,87 @@
+"""Sessions of TLS that are taken up again: by session id and by ticket (RFC 5246, RFC 5077), by PSK (RFC 8446).
+
+Guarantees: a handshake that takes up a session shows no certificate, unless the target goes through the whole of it and
+asks for one; each request has a connection of its own; what the target does with a session is written down and not
+judged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from cryptography.hazmat.bindings.openssl.binding import Binding
+from OpenSSL import SSL
+from urllib3.contrib.pyopenssl import WrappedSocket
+
+from conformance.harness import tls_probe
+from conformance.harness.records import Answer, Request
+from conformance.harness.target import MAX_ANSWER, Unanswered, query_string
+from conformance.harness.tls import Guise
+
+
+class Kind(StrEnum):
+    """How a session is told again."""
+
+    ID = "id"
+    TICKET = "ticket"
+    PSK = "psk"
+
+
+class SessionTransport:
+    """Carries requests, each over a connection that offers the same session, or none.
+
+    `kept` is the session of the last connection, `resumed` whether the target took it up.
+    """
+
+    def __init__(self, url: str, guise: Guise, node_id: str, kind: Kind, session: SSL.Session | None = None) -> None:
+        self._url = url
+        self._kind = kind
+        self._session = session
+        self._context = _limited(guise.context(node_id), kind)
+        self.kept: SSL.Session | None = None
+        self.resumed = False
+
+    def spoken(self) -> bool:
+        """Tell whether the target shakes hands in this version of TLS."""
+        try:
+            with socket.create_connection(tls_probe.place(self._url), timeout=tls_probe.SECONDS) as sock:
+                tls_probe.shaken(self._context, sock)
+        except (OSError, SSL.Error):
+            return False
+        return True
+
+    def send(self, request: Request, timeout: float) -> Answer:
+        """Send one request. Raises Unanswered when no whole answer comes in time."""
+        parts = urlsplit(self._url)
+        try:
+            with socket.create_connection(tls_probe.place(self._url), timeout=timeout) as sock:
+                connection = tls_probe.shaken(self._context, sock, self._session)
+                self.resumed = bool(Binding().lib.SSL_session_reused(connection._ssl))  # noqa: SLF001  no call of its own
+                carried = http.client.HTTPConnection(parts.netloc, timeout=timeout)
+                carried.sock = WrappedSocket(connection, sock)
+                asked = request.path + (f"?{query_string(request.query)}" if request.query else "")
+                headers = {**request.headers, "connection": "close"}
+                carried.request(request.method, asked, request.body or None, headers)
+                answer = carried.getresponse()
+                body = answer.read(MAX_ANSWER)
+                self.kept = connection.get_session()  # in TLS 1.3 it came behind the handshake
+                with contextlib.suppress(SSL.Error):
+                    connection.shutdown()  # without a goodbye the session would count as spoilt
+        except (OSError, SSL.Error, http.client.HTTPException) as failure:
+            hint = "Look at the target's log of this handshake."
+            raise Unanswered(f"no answer from {self._url} ({type(failure).__name__})", hint=hint) from failure
+        return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
+
+
+def _limited(context: SSL.Context, kind: Kind) -> SSL.Context:
+    if kind is Kind.PSK:
+        context.set_min_proto_version(SSL.TLS1_3_VERSION)
+        return context
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    if kind is Kind.ID:
+        context.set_options(SSL.OP_NO_TICKET)
+    return context

@@ -1,0 +1,47 @@
+"""Sessions of TLS are taken up as real clients do, so that a target that takes none up shows in each of three ways."""
+
+from __future__ import annotations
+
+import pytest
+
+from conformance.harness.records import Request
+from conformance.harness.target import Unanswered
+from conformance.harness.tls import Flaw, Guise
+from conformance.harness.tls_sessions import Kind, SessionTransport
+from conformance.selftest import served
+from conformance.selftest.inprocess import NODE_ID
+
+pytestmark = pytest.mark.slow
+ASKED = Request("GET", "/v1/interconn/node/query", (("node_id", NODE_ID),), {}, b"")
+
+
+@pytest.mark.parametrize("faults", [(), ("resumed-certificate-not-judged",)], ids=["sound", "resuming"])
+def test_a_session_is_taken_up_only_where_a_defect_lets_it(faults: tuple[str, ...]) -> None:
+    """By id, by ticket and by PSK; what takes it up has no certificate and is served where the session counts."""
+    room = served.served_lab(served.SESSIONS, faults)
+    try:
+        wardrobe = room.collector.stage.wardrobe
+        assert wardrobe is not None
+        for kind in Kind:
+            first = SessionTransport(room.server.address, Guise(wardrobe), "node-a", kind)
+            assert first.spoken()
+            assert (first.send(ASKED, 5.0).status, first.resumed) == (200, False)
+            bare = Guise(wardrobe, Flaw.BARE)
+            again = SessionTransport(room.server.address, bare, "node-a", kind, first.kept)
+            assert (again.send(ASKED, 5.0).status, again.resumed) == ((200, True) if faults else (401, False))
+    finally:
+        room.close()
+
+
+def test_a_target_that_is_gone_leaves_the_request_unanswered() -> None:
+    """Neither a handshake nor a request raises anything else."""
+    room = served.served_lab(served.SESSIONS)
+    try:
+        wardrobe = room.collector.stage.wardrobe
+        assert wardrobe is not None
+        gone = SessionTransport("https://127.0.0.1:1", Guise(wardrobe), "node-a", Kind.PSK)
+        assert not gone.spoken()
+        with pytest.raises(Unanswered, match="no answer"):
+            gone.send(ASKED, 1.0)
+    finally:
+        room.close()

@@ -36,6 +36,7 @@ from reference_node.faults import Fault, declared
 # End-to-end stories: whatever defect lies on their way may show in them, beside the finding that names it.
 COMPOSITE = frozenset({"two_nodes"})
 STAND_INS = 12
+BYSTANDERS = 6
 _LABS: Mapping[str, str] = {**served.LABS, stored.MODULE: stored.NAME, computing.MODULE: computing.NAME}
 
 
@@ -104,12 +105,26 @@ class Baseline:
         """
         if declared()[fault].lab:
             return frozenset(row.name for row in _plan().scenarios if _lab_of(row) == declared()[fault].lab)
-        codes = {declared()[fault].finding, *declared()[fault].blast}
-        telling = {check.scenario for check in _plan().checks if codes & set(check.codes)}
         own = {name for name, places in self.places.items() if fault in places}
         common = sorted(name for name, places in self.common.items() if fault in places and name not in own)
         stand_ins = random.Random(fault).sample(common, min(STAND_INS, len(common)))
-        return frozenset(own | set(stand_ins) | (telling & set(common)))
+        return frozenset(own | set(stand_ins) | (_telling(fault) & set(common)))
+
+    def focus(self, fault: str) -> frozenset[str]:
+        """Return of these scenarios those whose checks may say what the fault declares, and a sample of the others.
+
+        It takes a third of the time: enough to see that a fault is found, not to list all that finds it.
+        """
+        every = self.scenarios(fault)
+        telling = every & _telling(fault)
+        others = sorted(every - telling)
+        return telling | set(random.Random(fault).sample(others, min(BYSTANDERS, len(others))))
+
+
+def _telling(fault: str) -> frozenset[str]:
+    """Return the scenarios whose checks may emit what a fault declares."""
+    codes = {declared()[fault].finding, *declared()[fault].blast}
+    return frozenset(check.scenario for check in _plan().checks if codes & set(check.codes))
 
 
 @cache

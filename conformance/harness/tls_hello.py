@@ -1,7 +1,8 @@
 """The first message of a TLS handshake, byte by byte: made with any version and suites, and read (RFC 5246, RFC 8446).
 
-TLCP (GB/T 38636) begins like TLS, under a version of its own and without extensions. TLS libraries refuse to offer what is too old or too weak, so offers of that kind are spelt here. Guarantees: nothing
-is agreed on and no key is made; reading takes any bytes and raises ValueError at most.
+TLCP (GB/T 38636) begins like TLS, under a version of its own and without extensions. TLS libraries refuse to offer what
+is too old or too weak, so offers of that kind are spelt here. Guarantees: nothing is agreed on and no key is made;
+reading takes any bytes and raises ValueError at most.
 """
 
 from __future__ import annotations

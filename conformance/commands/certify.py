@@ -49,6 +49,9 @@ def certify(
 ) -> None:
     """Certify a target and write the report · 认证一个节点并生成报告。
 
+    What only its operator can do (search or alter its storage, lose and restore it, end an instance, fill a disk) the
+    profile lends by commands in [operator_hooks] · 须由运维方执行的动作由配置的 [operator_hooks] 提供。
+
     Example: `hutong certify --profile my-node.toml --out reports/my-node`
     """
     try:

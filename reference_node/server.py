@@ -108,6 +108,8 @@ class NodeServer:
         if self._config.grpc_port is not None:
             self._grpc = _grpc_server(self.node, self._config)
             self.node.grpc_listening = self._config.grpc_address or self._grpc.address
+            if self.node.faults.on("grpc-announced-elsewhere"):
+                self.node.grpc_listening = "grpc://127.0.0.1:1"
         for server in self._servers:
             self._run(server.serve, "serve")
         if self.node.gap is not None:

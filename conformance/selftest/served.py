@@ -2,7 +2,7 @@
 
     tls        mutual TLS, over IPv4
     sessions   the same, for what is done with sessions of TLS
-    sockets    plain HTTP, over IPv4 and IPv6
+    sockets    plain HTTP, over IPv4 and IPv6, and gRPC
 
 Everything is real: cheroot, handshakes, certificates of a CA that is made for the purpose, the harness's own receiver;
 only the clock of the run in process is missing. A lab takes well under a second to build.
@@ -36,6 +36,7 @@ LABS: Final[Mapping[str, str]] = {
     "conformance.suites.suite_9_1_tls": TLS,
     "conformance.suites.suite_9_1_tls_sessions": SESSIONS,
     "conformance.suites.suite_9_1_ip_versions": SOCKETS,
+    "conformance.suites.suite_9_1_grpc_place": SOCKETS,
 }
 _HOST: Final = "127.0.0.1"
 _HOSTS: Final = (_HOST, "::1")
@@ -75,11 +76,13 @@ def served_lab(name: str, faults: Sequence[str] = ()) -> ServedLab:
 
 
 def _plain(faults: Sequence[str]) -> ServedLab:
-    config = load_config(None, node_id=NODE_ID, host=_HOSTS, port=0, operator_token=TOKEN, faults=tuple(faults))
+    own = {"node_id": NODE_ID, "operator_token": TOKEN, "faults": tuple(faults)}
+    config = load_config(None, host=_HOSTS, port=0, grpc_port=0, **own)
     server = NodeServer(config)
     server.start()
     other = f"http://[::1]:{server.address.rpartition(':')[2]}"
-    return _staged(server, {"other_url": other}, {"timings": {"callback_seconds": 3.0}})
+    places = {"other_url": other, "grpc": server.grpc_address or ""}
+    return _staged(server, places, {"timings": {"callback_seconds": 3.0}})
 
 
 def _secured(faults: Sequence[str]) -> ServedLab:

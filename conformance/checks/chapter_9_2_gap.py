@@ -149,6 +149,15 @@ def node_applies_across_the_gap(story: Story) -> Iterator[Finding]:
     yield from _by_file(story, "applied", "/contract/apply", "GAP_APPLICATION_NOT_SENT")
 
 
+@check("9.2-h", "gap_applied", "GAP_ADDRESS_OF_SOCKET")
+def node_tells_its_partner_where_it_is_behind_the_gap(story: Story) -> Iterator[Finding]:
+    """Whatever address it tells others, across the gap it states the one that stands for itself there."""
+    address = f"spool://{story.profile.target.node_id}"
+    yield from expect.shows(story, "query", "/address", address, "GAP_ADDRESS_OF_SOCKET")
+    if story.happened("applied"):
+        yield from expect.carried(story, "applied", "/address", address, "GAP_ADDRESS_OF_SOCKET")
+
+
 @check("9.2-h", "gap_applied", "GAP_CONFIRMATION_NOT_TAKEN")
 def decision_of_the_partner_is_taken_across_the_gap(story: Story) -> Iterator[Finding]:
     """The partner's approval by a file is answered and taken."""

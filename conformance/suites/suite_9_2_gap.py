@@ -109,7 +109,8 @@ def test_gap_applied(world: World) -> None:
     """The target's operator applies to the partner behind the gap, which approves by a file (9.2-h)."""
     far, partner = _far_side(world)
     across = Crossing(far)
-    own_id = {"node_id": world.profile.target.node_id}
+    own_id = _query(world)
+    world.call("query", partner, "nodeQuery", own_id, transport=across)
 
     def apply() -> None:
         told = contracts.own_apply(world, "own-apply", partner)

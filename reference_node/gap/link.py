@@ -142,6 +142,7 @@ class Links:
         timeout: float,
         faults: Faults | None = None,
     ) -> None:
+        self.address = f"{SCHEME}://{node_id}"
         self.timeout = timeout
         self._faults = switches = Faults() if faults is None else faults
         self.wait: Callable[[threading.Event, float], bool] = threading.Event.wait  # another where there are no threads
@@ -149,6 +150,9 @@ class Links:
         self._lock = threading.Lock()
         self._closed = False
         self._links = {name: Link(node_id, name, folder / name, key, clock, switches) for name in partners}
+
+    def __contains__(self, partner: object) -> bool:
+        return partner in self._links
 
     def __iter__(self) -> Iterator[Link]:
         return iter(self._links.values())

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import flask
+
 from reference_node.interfaces.calls import Call
+from reference_node.security.guards import REMOTE_OF_GAP
 from reference_node.services import contracts, nodes, own_contracts
 
 
 def node_query(call: Call) -> dict[str, Any]:
     """8.1.1-b: who this node is, to anybody."""
-    return nodes.answer_query(call.node, call.session, call.query["node_id"])
+    _, _, beyond = (flask.request.remote_addr or "").partition(REMOTE_OF_GAP)
+    return nodes.answer_query(call.node, call.session, call.query["node_id"], beyond)
 
 
 def contract_query(call: Call) -> dict[str, Any]:

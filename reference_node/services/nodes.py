@@ -23,8 +23,8 @@ from reference_node.store.contracts import ContractRow, OwnNodeRow, PartnerKeyRo
 from reference_node.transport.partner import Peer
 
 
-def particulars(node: Node, session: Session) -> dict[str, Any]:
-    """Return this node as `Node` of the interface."""
+def particulars(node: Node, session: Session, partner: str = "") -> dict[str, Any]:
+    """Return this node as `Node` of the interface; a partner behind an isolation gap reaches it across that alone."""
     row = session.get_one(OwnNodeRow, node.node_id)
     found: dict[str, Any] = {
         "node_id": row.node_id,
@@ -40,16 +40,19 @@ def particulars(node: Node, session: Session) -> dict[str, Any]:
         found["description"] = row.description
     if node.grpc_listening is not None and not node.faults.on("grpc-address-not-announced"):
         found["grpc_address"] = node.grpc_listening
+    if node.gap is not None and partner in node.gap and not node.faults.on("gap-told-address-of-socket"):
+        found["address"] = node.gap.address
+        found.pop("grpc_address", None)
     return found
 
 
-def answer_query(node: Node, session: Session, node_id: str) -> dict[str, Any]:
-    """Tell anybody who this node is (8.1.1-b)."""
+def answer_query(node: Node, session: Session, node_id: str, beyond: str = "") -> dict[str, Any]:
+    """Tell anybody who this node is (8.1.1-b); `beyond` is the partner that asks across an isolation gap."""
     if node.faults.on("node-query-demands-signature"):
         raise Refusal("SIGNATURE_MISSING")
     if node_id != node.node_id and not node.faults.on("node-query-answers-for-others"):
         raise Refusal("RESOURCE_NOT_FOUND", pointer="/node_id")
-    found = particulars(node, session)
+    found = particulars(node, session, beyond)
     if node.faults.on("auth-types-worst-first"):
         found["auth_types"].reverse()
     if node.faults.on("announces-fewer-suites"):
@@ -116,7 +119,7 @@ def own_update(node: Node, session: Session, change: Mapping[str, Any]) -> dict[
     if node.faults.on("own-update-not-kept"):
         own |= change
     owed = [
-        node.outbox.put(session, contract.contract_id, "nodeSync", _sync(node, own, contract))
+        node.outbox.put(session, contract.contract_id, "nodeSync", _sync(node, session, own, contract))
         for contract in _to_be_told(node, session)
     ]
     session.commit()
@@ -168,7 +171,9 @@ def _to_be_told(node: Node, session: Session) -> list[ContractRow]:
     return list(session.scalars(select(ContractRow).where(*where).order_by(ContractRow.contract_id)))
 
 
-def _sync(node: Node, own: Mapping[str, Any], contract: ContractRow) -> dict[str, Any]:
+def _sync(node: Node, session: Session, own: Mapping[str, Any], contract: ContractRow) -> dict[str, Any]:
+    if node.gap is not None and contract.partner_node_id in node.gap:
+        own = particulars(node, session, contract.partner_node_id)
     message = {name: value for name, value in own.items() if name not in ("auth_types", "node_id")}
     if node.faults.on("sync-off-interface"):
         del message["system_version"]

@@ -33,7 +33,7 @@ def apply(node: Node, session: Session, body: Mapping[str, Any], trace_id: str) 
     terms = contract.apply(body.get("expired_time"), now=now)
     partner = nodes.ask_partner(node, body["address"], body["node_id"], trace_id, fault="own-apply-takes-other-node")
     auth_type = _common_suite(node, partner.get("auth_types") or [node.config.auth_type])
-    application = _application(node, session, auth_type, terms.expired_time)
+    application = _application(node, session, body["node_id"], auth_type, terms.expired_time)
     application |= offers.told(node, partner.get("auth_types"))
     session.commit()
     row = ContractRow(
@@ -278,8 +278,8 @@ def _peer(row: ContractRow) -> Peer:
     return Peer(row.partner_node_id, row.partner_address, row.own_auth_type)
 
 
-def _application(node: Node, session: Session, auth_type: str, expired_time: int) -> dict[str, Any]:
-    own = nodes.particulars(node, session)
+def _application(node: Node, session: Session, partner: str, auth_type: str, expired_time: int) -> dict[str, Any]:
+    own = nodes.particulars(node, session, partner)
     own.pop("auth_types")
     return {
         **own,

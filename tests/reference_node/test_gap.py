@@ -178,3 +178,18 @@ def test_a_relay_killed_in_the_middle_of_a_job_loses_nothing(gap: Relay) -> None
     assert gap.end(signal.SIGTERM) == 0
     passed = [(row["from"], row["sequence"]) for row in gap.records() if row["act"] == "ADMITTED"]
     assert len(passed) == len(set(passed))
+
+
+def test_the_partner_behind_the_gap_schedules_the_job(gap: Relay) -> None:
+    """The outer node's job is scheduled by the inner one: whoever tells whom, the relay lets the same messages pass."""
+    a, b = under_contract(gap)
+    job_id = made(a, b, DAG, PARAMS, scheduler=b.name)
+    a.own("ownJobStart", job_id=job_id)
+    eventually(lambda: all(node.job(job_id)["job_status"] == "FINISHED" for node in (a, b)))
+    check_results(a, b, job_id)
+    assert gap.end(signal.SIGTERM) == 0
+    records = gap.records()
+    assert not [row for row in records if row["act"] == "REFUSED"]
+    asked = [(row["from"], row["operation"]) for row in records if row.get("kind") == "request"]
+    assert ("outer", "jobCreateAll") in asked
+    assert ("inner", "taskStart") in asked

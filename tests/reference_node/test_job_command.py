@@ -25,8 +25,9 @@ from reference_node.operator.client import OperatorError
 from reference_node.operator.example import write_example
 from reference_node.operator.jobfile import load_job
 from reference_node.operator.run import Outcome, run
-from tests.reference_node.served import Served, Tap, free_port
+from tests.reference_node.served import Served, free_port
 from tests.waiting import eventually
+from tests.wires import Tap
 
 pytestmark = pytest.mark.slow
 IDS = 100_000

@@ -23,9 +23,9 @@ from reference_node.services import own_approvals
 from reference_node.store import migrate
 from reference_node.store.approvals import PermitRow
 from tests.reference_node import permit_uses
-from tests.reference_node.balancer import Balancer
 from tests.reference_node.pair import DAY_MS, ManualClock, TestNode, nodes, sign_contract
 from tests.waiting import eventually
+from tests.wires import Balancer
 
 pytestmark = pytest.mark.slow
 
@@ -232,7 +232,7 @@ class Clients:
 def test_nothing_is_lost_when_a_replica_dies_under_load(shared: dict[str, Any], tmp_path: Path) -> None:
     """9.2-e-4: clients keep working through one address, and whatever was acknowledged is there afterwards."""
     one, two = Replica(tmp_path / "one", shared), Replica(tmp_path / "two", shared)
-    with Balancer([one.address, two.address]) as balancer:
+    with Balancer(one.address, two.address) as balancer:
         clients = Clients(balancer.address, one.token)
         eventually(lambda: len(clients.acknowledged) > 30)
         one.kill()

@@ -19,7 +19,8 @@ from reference_node.security.suites import TLS_SUITES, TlsSuite, WeakSuite, tls_
 from reference_node.server import NodeServer
 from reference_node.transport.client import ChannelClient
 from reference_node.transport.outbound import Unreachable
-from tests.reference_node.transport.tlsing import Line, Realm, Tap, bare, own, realm
+from tests.reference_node.transport.tlsing import Line, Realm, bare, own, realm
+from tests.wires import Tap
 
 pytestmark = pytest.mark.slow
 QUERY = "/v1/interconn/node/query?node_id="

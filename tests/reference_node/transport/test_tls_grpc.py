@@ -29,8 +29,9 @@ from reference_node.transport.relay_grpc import COMPONENTS, INVOKE, GrpcRelay
 from reference_node.transport.tls import Called
 from reference_node.transport.tls_grpc import Door, Folder, Way
 from tests.reference_node.test_job_real import DAG, made
-from tests.reference_node.transport.tlsing import Line, Realm, Tap, bare, realm
+from tests.reference_node.transport.tlsing import Line, Realm, bare, realm
 from tests.waiting import eventually
+from tests.wires import Tap
 
 pytestmark = pytest.mark.slow
 SESSION = "session_job-0123456789abcdef0123456789abcdef"

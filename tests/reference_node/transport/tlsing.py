@@ -6,9 +6,8 @@ import http.client
 import io
 import json
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -148,41 +147,3 @@ def own(server: NodeServer, method: str, path: str, body: Any = None) -> Answer:
     with Line(server.address, bare(None, suites=suites)) as line:
         token = {"authorization": "Bearer " + server.node.identity.operator_token}
         return line.ask(method, "/v1/platform/node/" + path, token, body)
-
-
-class Tap:
-    """A wire between two nodes that keeps everything that passes."""
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._to = (parts.hostname, parts.port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"{parts.scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.heard = bytearray()
-        self._sockets: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        for one in [self._listener, *self._sockets]:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                here, _ = self._listener.accept()
-                there = socket.create_connection(self._to)
-                self._sockets += [here, there]
-                for one, other in ((here, there), (there, here)):
-                    threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
-
-    def _carry(self, one: socket.socket, other: socket.socket) -> None:
-        with suppress(OSError):
-            while piece := one.recv(65536):
-                self.heard += piece
-                other.sendall(piece)
-            other.shutdown(socket.SHUT_WR)

@@ -136,6 +136,19 @@ def no_plaintext_is_in_the_evidence_of_a_job(story: Story) -> Iterator[Finding]:
             break
 
 
+@check("9.2-d", PLAIN, "DATA_OF_TASK_WITHOUT_EVIDENCE")
+def data_that_a_task_has_used_is_on_record(story: Story) -> Iterator[Finding]:
+    """What an auditor restores of a task names the digest of the file that it was given."""
+    _sound(story, "join")
+    step, task_id = story.step("restored"), story.fact("tasks")["join"]
+    rows = step.get("/records")
+    contents = [row.get("content") for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+    said = [json.dumps(item).lower() for item in contents if isinstance(item, Mapping)]
+    if not any(task_id.lower() in text and digest in text for text in said for digest in story.fact("digests")):
+        wanted = " or ".join(story.fact("digests"))
+        yield expect.finding("DATA_OF_TASK_WITHOUT_EVIDENCE", step, expected=wanted, actual="no such digest")
+
+
 @check("9.2-e-2", PLAIN, "COMPUTED_DATA_STORED_IN_CLEAR")
 def what_was_computed_is_not_stored_in_clear(story: Story) -> Iterator[Finding]:
     """Once tasks have ended, no file of the target's own holds an identifier or a value of their tables or results."""

@@ -6,12 +6,14 @@ canaries, so that whatever leaves it in clear, or so that anybody can compute it
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from conformance.harness import planted, psi, psi_curves, sharing
 from conformance.harness.registry import scenario
+from conformance.harness.sm2 import sm3
 from conformance.harness.world import World
 from conformance.suites import computing, work
 from conformance.suites.computing import INTERSECTION, STATISTICS, component
@@ -53,6 +55,8 @@ def test_computing_plaintext(world: World) -> None:
     parts += [component(name, STATISTICS, "join.joined") for name in ("total", "twice")]
     params = {"join": PSI, "again": PSI, "total": SUM, "twice": SUM}
     with computing.table(world, "plaintext", [HEAD, *rows]) as path:
+        content = path.read_bytes()
+        world.fact("digests", [sm3(content).hex(), hashlib.sha256(content).hexdigest()])
         dataset_id = computing.lent(world, partner, "plaintext", path)
         job = computing.job(world, partner, parts, dataset_id, params)
         joins = {name: psi.Party(0, items) for name in ("join", "again")}

@@ -56,6 +56,7 @@ class Act(StrEnum):
     JOB_STOPPED = "job.stopped"
     JOB_ENDED = "job.ended"
     TASK_STARTED = "task.started"
+    TASK_LOADED = "task.loaded"
     TASK_ENDED = "task.ended"
     TASK_HANDED_OUT = "task.handed_out"
     EVIDENCE_VIEWED = "evidence.viewed"

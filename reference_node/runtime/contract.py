@@ -25,11 +25,16 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A dataset's file with what was recorded of it; `kept` is None where it was not there then."""
+    """A file of the node's own, a dataset or a model, with its digest on record: None where there is none.
 
-    dataset_id: str
+    `kept` is the proof of a dataset, with what told then that the file is still the same.
+    """
+
+    kind: str
+    resource_id: str
     path: Path
-    kept: Mapping[str, Any] | None
+    digest: str | None
+    kept: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class Work:
     `parties` are the nodes of those that take part, by name in the order of their ranks; `inputs` and `outputs` are
     files by the component's ports; `memory_mib` bounds the address space of a built-in component, and the resident
     memory of a command with all that it has started: engines reserve far more than they use. None does not. Of the
-    datasets among the inputs `recorded` holds what is on record.
+    datasets and models among the inputs `recorded` holds what is on record, by port.
     """
 
     key: Key
@@ -61,7 +66,7 @@ class Work:
     log: Path
     address: str
     memory_mib: int | None = None
-    recorded: Sequence[Recorded] = ()
+    recorded: Mapping[str, Recorded] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,13 @@
 """Parts of this node handed to the runtime, and how they have ended (5.3-c, 8.5.1, 8.5.4-a).
 
 Guarantees: of the parts that may run, those of higher priority begin first; a part is written as running before its
-component begins, so that after a crash of the node it is found, and ended as NODE_RESTARTED, and not run twice.
+component begins, so that after a crash of the node it is found, and ended as NODE_RESTARTED, and not run twice; which
+data it gets is evidence before it does (9.2-d).
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
@@ -12,21 +15,25 @@ from sqlalchemy.orm import Session
 from reference_node.domain import plan
 from reference_node.domain.job import JobStatus
 from reference_node.domain.task import Cause, Standing, TaskStatus
+from reference_node.evidence.noting import Act, Noted, note
+from reference_node.evidence.records import GENESIS
 from reference_node.node import Node
 from reference_node.runtime.contract import Exit, Key, LaunchFailed, Work
 from reference_node.schedule import files, loading, local, material, outputs, permitted, progress, sessions
+from reference_node.schedule.common import defect
+from reference_node.schedule.preparing import Preparations
 from reference_node.store.jobs import JobRow, PartRow, TaskRow, find_job, find_task, gather
 
 
-def launch(node: Node) -> bool:
+def launch(node: Node, preparing: Preparations) -> bool:
     """Begin what may run while there is room; return whether anything began."""
     began = False
-    while _launch_next(node):
+    while _launch_next(node, preparing):
         began = True
     return began
 
 
-def _launch_next(node: Node) -> bool:
+def _launch_next(node: Node, preparing: Preparations) -> bool:
     with node.store.begin() as session:
         running = session.scalars(_own(node, TaskStatus.RUNNING)).all()
         if len(running) >= node.config.task_slots:
@@ -49,28 +56,50 @@ def _launch_next(node: Node) -> bool:
             return True
         sessions.open_job(node, job)
         sessions.open_task(node, session, job, task, part.attempt)
+    preparing.begin(node, work, _prepare)
+    return True
+
+
+def _prepare(node: Node, work: Work) -> None:
+    """Make an attempt ready and begin it, unless it was ended meanwhile; what was loaded is on record before."""
     try:
-        work = files.opened(node, work)
-        loading.check(node, work)
-        node.runner.start(work)
-        _stop_overtaken(node, part.seq, work.key)
+        opened = files.opened(node, work)
+        loaded = loading.check(node, opened)
+        if _overtaken(node, work.key):
+            files.forget(node, work.key)
+            return
+        _keep(node, opened, loaded)
+        node.runner.start(opened)
+        if _overtaken(node, work.key):
+            node.runner.stop(work.key)
         _note(node, work, "INFO", f"{work.me} started, attempt {work.key.attempt}")
     except LaunchFailed as failure:
         files.forget(node, work.key)
         with node.store.begin() as session:
-            found = session.get(PartRow, part.seq)
-            if found is not None:
-                _fail(node, session, found, str(failure))
-    return True
+            part = _part(session, node, work.key)
+            if part is not None and part.attempt == work.key.attempt:
+                _fail(node, session, part, str(failure))
 
 
-def _stop_overtaken(node: Node, seq: int, key: Key) -> None:
-    """Stop a component whose part was ended while it was being begun."""
+def _overtaken(node: Node, key: Key) -> bool:
+    """Tell whether a part was ended, or begun anew, while it was being made ready."""
     with node.store.read() as session:
-        part = session.get(PartRow, seq)
-        ended = part is None or part.standing.final
-    if ended:
-        node.runner.stop(key)
+        part = _part(session, node, key)
+        return part is None or part.standing.final or part.attempt != key.attempt
+
+
+def _keep(node: Node, work: Work, loaded: Mapping[str, Mapping[str, str]]) -> None:
+    """Keep as evidence which data a part is about to use (9.2-d)."""
+    if not loaded or defect(node, "task-inputs-leave-no-evidence"):
+        return
+    if defect(node, "task-inputs-of-another-digest"):
+        loaded = {port: {**said, "digest": f"sm3:{GENESIS}"} for port, said in loaded.items()}
+    subjects = {"task_id": work.key.task_id, "job_id": work.job_id}
+    said = {"party": work.me, "attempt": work.key.attempt, "inputs": loaded}
+    if defect(node, "evidence-keeps-loaded-data"):
+        said["data"] = [path.read_text("utf-8")[:200] for path in work.inputs.values()]
+    with node.store.begin() as session:
+        note(session, Noted(Act.TASK_LOADED, subjects, None, said))
 
 
 def reap(node: Node) -> bool:
@@ -113,15 +142,16 @@ def _put_out(node: Node, session: Session, part: PartRow, item: Exit, read: outp
     task.outputs = [*task.outputs, *outputs.told(item, part.party.name, described, read)]
 
 
-def lost(node: Node) -> bool:
+def lost(node: Node, preparing: Preparations) -> bool:
     """End the parts that were running when the node last stopped; return whether there were any."""
     found = False
     with node.store.begin() as session:
         for part in session.scalars(_own(node, TaskStatus.RUNNING)).all():
-            if not node.runner.alive(Key(part.task_id, part.role, part.attempt)):
+            key = Key(part.task_id, part.role, part.attempt)
+            if key not in preparing and not node.runner.alive(key):
                 found = True
                 node.journal.write(part.task_id, "ERROR", f"{part.party.name} was lost with its node", node.now())
-                files.forget(node, Key(part.task_id, part.role, part.attempt))
+                files.forget(node, key)
                 _advance(node, session, part, Standing(TaskStatus.FAILED, part.attempt, Cause.NODE_RESTARTED))
     return found
 

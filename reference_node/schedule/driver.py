@@ -17,6 +17,7 @@ from reference_node.domain.task import Cause
 from reference_node.node import Node
 from reference_node.schedule import approving, dispatch, files, local, material, orders, polling, progress, retention
 from reference_node.schedule.common import defect, schedules
+from reference_node.schedule.preparing import Preparations
 from reference_node.store.jobs import JobRow
 
 log = structlog.get_logger("reference_node")
@@ -35,6 +36,7 @@ class JobDriver:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._recovered = False
+        self._preparing = Preparations()
 
     def kick(self, node: Node) -> None:
         """Something has changed: have it looked at soon (served) or now (in process)."""
@@ -60,7 +62,7 @@ class JobDriver:
                     files.recover(node, retention.named)
                 for _ in range(_MOST_ROUNDS):
                     self._again.clear()
-                    if not _round(node) and not self._again.is_set():
+                    if not _round(node, self._preparing) and not self._again.is_set():
                         break
             finally:
                 self._turn.release()
@@ -71,6 +73,7 @@ class JobDriver:
         self._woken.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=30)
+        self._preparing.close()
 
     def _loop(self, node: Node) -> None:
         while True:
@@ -96,17 +99,17 @@ def pump(node: Node) -> None:
         node.driver.drive(node)
 
 
-def _round(node: Node) -> bool:
+def _round(node: Node, preparing: Preparations) -> bool:
     """Do everything once; return whether anything has moved, so that there may be more to do."""
     moved = [
         dispatch.reap(node),
-        dispatch.lost(node),
+        dispatch.lost(node, preparing),
         _time_out(node),
         approving.proceed(node),
         orders.deliver(node, progress.settled),
         polling.poll_parts(node),
         polling.poll_jobs(node),
-        dispatch.launch(node),
+        dispatch.launch(node, preparing),
     ]
     node.outbox.pump()
     _tidy(node)

@@ -1,8 +1,8 @@
 """What is looked at before a component gets its files: their recorded digests, the scanner, the executable (9.2-c).
 
 Guarantees: a file that is not as it was recorded, or that the operator's scanner objects to, is not handed on; the
-task ends as NOT_LAUNCHED with words that name it. Reading goes on outside any transaction; a file whose stamp is the
-recorded one is not read again.
+task ends as NOT_LAUNCHED with words that name it; what is handed on is told by its digest. Reading goes on outside any
+transaction; a dataset whose stamp is the recorded one is not read again.
 """
 
 from __future__ import annotations
@@ -11,22 +11,16 @@ import shlex
 import shutil
 from pathlib import Path
 
-from reference_node.evidence.noting import Act, Noted, note
 from reference_node.node import Node
 from reference_node.runtime.contract import LaunchFailed, Recorded, Work
 from reference_node.schedule.common import defect
 from reference_node.security import proofs, scanner
-from reference_node.security.errors import SecurityFailure
+from reference_node.security.errors import InvalidSignature, SecurityFailure
 
 
-def check(node: Node, work: Work) -> None:
-    """Look at everything that a part is about to load; raise LaunchFailed."""
-    for item in work.recorded:
-        _check_recorded(node, item)
-        if defect(node, "evidence-keeps-loaded-data"):
-            with node.store.begin() as session:
-                subjects = {"task_id": work.key.task_id, "job_id": work.job_id}
-                note(session, Noted(Act.TASK_STARTED, subjects, None, {"data": item.path.read_text("utf-8")[:200]}))
+def check(node: Node, work: Work) -> dict[str, dict[str, str]]:
+    """Look at everything that a part is about to load and return what it is, by port; raise LaunchFailed."""
+    loaded = {port: _loaded(node, path, work.recorded.get(port)) for port, path in work.inputs.items()}
     if work.command is not None and work.description.get("digest"):
         _check_executable(node, work.command, str(work.description["digest"]))
     if node.config.scanner is not None:
@@ -35,25 +29,39 @@ def check(node: Node, work: Work) -> None:
                 said = scanner.objection(node.config.scanner, path, node.config.scanner_seconds)
                 if said is not None:
                     raise LaunchFailed(f"the scanner refuses {path.name}: {said}")
+    return loaded
 
 
-def _check_recorded(node: Node, item: Recorded) -> None:
-    if not item.path.exists():  # nothing is loaded then: the component says so itself
-        return
-    if defect(node, "dataset-digest-not-compared"):
-        return
-    if item.kept is None:
-        raise LaunchFailed(f"dataset {item.dataset_id} has no digest on record: record its source again")
-    proof = item.kept["proof"]
+def _loaded(node: Node, path: Path, item: Recorded | None) -> dict[str, str]:
+    """Return the digest of a file, and of which resource it is; a file that is not there the component misses."""
+    found = {} if item is None else {f"{item.kind}_id": item.resource_id}
+    if not path.is_file():
+        return found
     try:
-        if list(proofs.stamp(item.path)) == list(item.kept["stamp"]):
-            digest = str(proof["digest"])
-        else:
-            digest, _ = proofs.of_file(item.path)
-        owner = node.identity.key(node.config.auth_type).public
-        proofs.check(proof, owner, proofs.DATASET, node.node_id, item.dataset_id, digest)
+        known = None if defect(node, "dataset-digest-not-compared") else item
+        digest = proofs.of_file(path)[0] if known is None else _recorded(node, known)
     except (OSError, SecurityFailure) as failure:
-        raise LaunchFailed(f"dataset {item.dataset_id} is not what was recorded: {failure}") from failure
+        what = path.name if item is None else f"{item.kind} {item.resource_id}"
+        raise LaunchFailed(f"{what} is not what was recorded: {failure}") from failure
+    return {**found, "digest": digest}
+
+
+def _recorded(node: Node, item: Recorded) -> str:
+    """Return the digest of a file that is as it was recorded; raise SecurityFailure, OSError or LaunchFailed."""
+    if item.digest is None:
+        raise LaunchFailed(f"{item.kind} {item.resource_id} has no digest on record: record its source again")
+    wanted = proofs.normal(item.digest)
+    kept = item.kept or {}
+    if kept and list(proofs.stamp(item.path)) == list(kept["stamp"]):
+        digest = wanted
+    else:
+        digest, _ = proofs.of_file(item.path, proofs.algorithm_of(wanted))
+    if kept:
+        owner = node.identity.key(node.config.auth_type).public
+        proofs.check(kept["proof"], owner, item.kind, node.node_id, item.resource_id, digest)
+    elif digest != wanted:
+        raise InvalidSignature("its digest is another one")
+    return digest
 
 
 def _check_executable(node: Node, command: str, wanted: str) -> None:

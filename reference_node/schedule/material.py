@@ -1,8 +1,9 @@
 """What a component is run with: its self-description, its parameters, its files (8.4.1-a, 8.5.1).
 
 Input `table` of a component is a dataset of this node that the party's parameters name under `input`, as in
-`{"psi_0": {"id": "uscc", "input": {"table": "ds-meter"}}}`; null says that this party has none. Input
-`psi_0.joined` is a file that an earlier task of this very party has put out.
+`{"psi_0": {"id": "uscc", "input": {"table": "ds-meter"}}}`; null says that this party has none. An input that is of
+type `model` in the DAG names a model instead. Input `psi_0.joined` is a file that an earlier task of this very party
+has put out.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from reference_node.domain import plan
 from reference_node.node import Node
 from reference_node.runtime.catalogue import remedy
 from reference_node.runtime.contract import Key, LaunchFailed, Recorded, Work
+from reference_node.schedule import sources
 from reference_node.schedule.files import clear_name
 from reference_node.store.contracts import ContractRow, OwnNodeRow
 from reference_node.store.jobs import JobRow, PartRow, TaskRow, current_tasks, parts_of
-from reference_node.store.resources import ComponentRow, DatasetRow
+from reference_node.store.resources import ComponentRow
 
 INPUT = "input"
 _SUFFIX = {"csv": ".csv", "parquet": ".parquet", "json": ".json"}
@@ -51,7 +53,7 @@ def description(node: Node, session: Session, part: Described) -> Described | No
 def parameters(
     job: JobRow, task: TaskRow | None, party: plan.Party, name: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a party's parameters of a component, and apart from them which datasets its inputs are."""
+    """Return a party's parameters of a component, and apart from them which datasets and models its inputs are."""
     further = [] if task is None else [task.task_params]
     found = plan.task_params(job.config, further, party, name)
     given = found.pop(INPUT, {})
@@ -81,9 +83,10 @@ def work(node: Node, session: Session, job: JobRow, task: TaskRow, part: PartRow
         raise LaunchFailed(f"components with an address of type {row.address_type} are not run here")
     own_session = command(node, session, wanted) is not None
     party = part.party
-    given, datasets = parameters(job, task, party, task.task_name)
+    given, named = parameters(job, task, party, task.task_name)
     taking_part = [item for item in plan.parties(job.config) if item.role in described.get("roleList", (item.role,))]
-    inputs = dict(_inputs(node, session, job, part, wanted, described, datasets))
+    recorded = _recorded(node, session, wanted, described, named)
+    inputs = dict(_inputs(node, session, job, part, wanted, described, recorded))
     folder = _folder(node, part)
     return Work(
         key=Key(task.task_id, part.role, part.attempt),
@@ -105,7 +108,7 @@ def work(node: Node, session: Session, job: JobRow, task: TaskRow, part: PartRow
         log=node.journal.path(task.task_id),
         address=node.component_address,
         memory_mib=_memory(node, job, task, party),
-        recorded=recorded(node, session, datasets),
+        recorded=recorded,
     )
 
 
@@ -134,28 +137,28 @@ def made(node: Node, session: Session, job: JobRow, task: TaskRow, part: PartRow
     described = description(node, session, wanted)
     if described is None:
         return {}
-    _, datasets = parameters(job, task, part.party, task.task_name)
+    _, named = parameters(job, task, part.party, task.task_name)
     try:
-        inputs = dict(_inputs(node, session, job, part, wanted, described, datasets))
+        recorded = _recorded(node, session, wanted, described, named)
+        inputs = dict(_inputs(node, session, job, part, wanted, described, recorded))
     except LaunchFailed:  # a dataset has gone meanwhile
         return {}
     outputs = _outputs(_folder(node, part), described, inputs)
     return {name: str(path) for name, path in outputs.items() if path.exists()}
 
 
-def recorded(node: Node, session: Session, datasets: Mapping[str, Any]) -> list[Recorded]:
-    """Return what is on record of the datasets that a part is given (9.2-c)."""
-    wanted = DatasetRow.dataset_id.in_([str(item) for item in datasets.values() if item is not None])
-    found = ((row, dataset_path(node, row)) for row in session.scalars(select(DatasetRow).where(wanted)))
-    return [Recorded(row.dataset_id, path, (row.source or {}).get("kept")) for row, path in found if path is not None]
-
-
-def dataset_path(node: Node, row: DatasetRow) -> Path | None:
-    """Return where a dataset lies, if it is a file; a relative one lies in the data folder."""
-    source = row.source or {}
-    if source.get("type") != "FILE":
-        return None
-    return (node.config.data or Path()) / str(source["location"])
+def _recorded(
+    node: Node, session: Session, part: Described, described: Described, given: Mapping[str, Any]
+) -> dict[str, Recorded]:
+    """Return what is on record of the datasets and models that a part is given, by port (9.2-c)."""
+    found = {}
+    for key, port in ports(part, described).items():
+        if given.get(key) is not None:
+            source = sources.find(node, session, sources.kind_of(part, key), str(given[key]))
+            if source is None:
+                raise LaunchFailed(f"what input {key} names is gone, or not a file")
+            found[port] = source
+    return found
 
 
 def _inputs(
@@ -165,7 +168,7 @@ def _inputs(
     part: PartRow,
     wanted: Described,
     described: Described,
-    datasets: Mapping[str, Any],
+    recorded: Mapping[str, Recorded],
 ) -> Iterator[tuple[str, Path]]:
     tasks = current_tasks(session, job)
     makers = {
@@ -178,12 +181,8 @@ def _inputs(
             found = _made(session, tasks.get(maker["name"]), part, made_by[output])
             if found is not None:
                 yield port, _kept(node, Path(found), key)
-        elif datasets.get(key) is not None:
-            row = session.scalar(select(DatasetRow).where(DatasetRow.dataset_id == datasets[key]))
-            path = None if row is None else dataset_path(node, row)
-            if path is None:
-                raise LaunchFailed(f"the dataset of input {key} is gone, or not a file")
-            yield port, path
+        elif port in recorded:
+            yield port, recorded[port].path
 
 
 def _kept(node: Node, path: Path, key: str) -> Path:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from reference_node.domain import EndReason, Role
+from reference_node.domain import EndReason, Role, plan
 from reference_node.domain.approval import Kind
 from reference_node.domain.job import JobStatus
 from reference_node.domain.task import Cause
 from reference_node.node import Node
-from reference_node.schedule import local, material, progress
+from reference_node.schedule import local, material, progress, sources
 from reference_node.schedule.common import contract_with, defect
+from reference_node.security import proofs
 from reference_node.store.approvals import ApprovalRow, PermitRow, in_force
 from reference_node.store.jobs import JobRow, PartRow, TaskRow, gather, open_tasks, parts_of
 from reference_node.store.resources import DatasetRow
@@ -61,9 +62,17 @@ def _withdrawn(node: Node, session: Session, job: JobRow, task: TaskRow, part: P
         if not any(in_force(session, *item, initiator, node.now()) for item in agreed) and any(ends):
             ended = next(cause for cause in ends if cause is not None)
             return None if defect(node, "revoked-flow-spares-task") else ended
-    _, datasets = material.parameters(job, task, part.party, task.task_name)
-    found = (_dataset(node, session, job, str(item)) for item in datasets.values() if item is not None)
+    _, named = material.parameters(job, task, part.party, task.task_name)
+    wanted = plan.component(job.dag, task.task_name)
+    found = (_source(node, session, job, sources.kind_of(wanted, key), str(it)) for key, it in named.items() if it)
     return next((cause for cause in found if cause is not None), None)
+
+
+def _source(node: Node, session: Session, job: JobRow, kind: str, resource_id: str) -> Cause | None:
+    """Return why a source must not be used any more."""
+    if kind == proofs.MODEL:
+        return None if sources.agreed(node, session, job, resource_id) else Cause.PERMIT_REVOKED
+    return _dataset(node, session, job, resource_id)
 
 
 def _dataset(node: Node, session: Session, job: JobRow, dataset_id: str) -> Cause | None:

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from reference_node.node import Node
-from reference_node.schedule import material
+from reference_node.schedule import material, sources
 from reference_node.store.jobs import JobRow, PartRow, TaskRow, find_job, find_task, open_tasks, parts_of
 from reference_node.store.resources import DatasetRow, ModelRow
 
@@ -87,7 +87,6 @@ def _results(node: Node, session: Session, job: JobRow, task: TaskRow) -> Iterat
 
 def named(node: Node, session: Session) -> set[Path]:
     """Return the files that datasets and models of this node name."""
-    datasets = (material.dataset_path(node, row) for row in session.scalars(select(DatasetRow)))
-    data = node.config.data or Path()
-    models = (data / row.location.removeprefix("file://") for row in session.scalars(select(ModelRow)))
+    datasets = (sources.dataset_path(node, row) for row in session.scalars(select(DatasetRow)))
+    models = (sources.model_path(node, row) for row in session.scalars(select(ModelRow)))
     return {path for path in (*datasets, *models) if path is not None}

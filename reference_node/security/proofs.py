@@ -19,12 +19,19 @@ from cryptography.hazmat.primitives import hashes
 from reference_node.security.errors import InvalidSignature
 from reference_node.security.keys import PrivateKey, PublicKey
 
+SM3: Final = "sm3"
+_HASHES: Final = {
+    SM3: hashes.SM3(),
+    "sha256": hashes.SHA256(),
+    "sha3-256": hashes.SHA3_256(),
+    "sha3-512": hashes.SHA3_512(),
+}
 DATASET, MODEL, COMPONENT = "dataset", "model", "component"
 _HEADING: Final = "hutong resource proof 1"
 _PIECE: Final = 1 << 20
 _NOT_PROVEN: Final = frozenset({"proof", "status"})
 # what was read before, by what tells that a file is still the same
-_read: dict[tuple[int, int, int, int], str] = {}
+_read: dict[tuple[str, int, int, int, int], str] = {}
 _MOST_READ: Final = 4096
 
 Stamp = tuple[int, int, int, int]
@@ -61,6 +68,14 @@ def normal(digest: str) -> str:
     return digest.lower() if ":" in digest else f"sm3:{digest.lower()}"
 
 
+def algorithm_of(digest: str) -> str:
+    """Return by which hash a digest was made (9.2-f-3); raise InvalidSignature for one that is not taken."""
+    found = normal(digest).partition(":")[0]
+    if found not in _HASHES:
+        raise InvalidSignature(f"digests by {found} are not taken, but by {', '.join(_HASHES)}")
+    return found
+
+
 def of_description(described: Mapping[str, Any]) -> str:
     """Return the digest of a component's description as it goes over the wire, without its proof and its status."""
     content = {name: value for name, value in described.items() if name not in _NOT_PROVEN}
@@ -79,18 +94,18 @@ def stamp(path: Path) -> Stamp:
     return found.st_dev, found.st_ino, found.st_ctime_ns, found.st_size
 
 
-def of_file(path: Path) -> tuple[str, Stamp]:
-    """Return SM3 digest and stamp of a file; one that has not changed since it was read is not read again."""
+def of_file(path: Path, algorithm: str = SM3) -> tuple[str, Stamp]:
+    """Return digest and stamp of a file; one that has not changed since it was read is not read again."""
     before = stamp(path)
-    if before in _read:
-        return _read[before], before
-    running = hashes.Hash(hashes.SM3())
+    if (algorithm, *before) in _read:
+        return _read[algorithm, *before], before
+    running = hashes.Hash(_HASHES[algorithm])
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
             running.update(piece)
-    digest = f"sm3:{running.finalize().hex()}"
+    digest = f"{algorithm}:{running.finalize().hex()}"
     if stamp(path) == before:  # it did not change while it was read
         if len(_read) >= _MOST_READ:
             _read.clear()
-        _read[before] = digest
+        _read[algorithm, *before] = digest
     return digest, before

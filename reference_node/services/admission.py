@@ -18,8 +18,9 @@ from reference_node.domain.approval import Kind
 from reference_node.errors import Refusal
 from reference_node.node import Node
 from reference_node.runtime.catalogue import remedy
-from reference_node.schedule import material
+from reference_node.schedule import material, sources
 from reference_node.schedule.common import defect
+from reference_node.security import proofs
 from reference_node.services import vouching
 from reference_node.services.approvals import Body
 from reference_node.store.approvals import ApprovalRow, PermitRow, count_use, in_force
@@ -129,7 +130,7 @@ def _check_part(
     node: Node, session: Session, job: JobRow, party: plan.Party, part: Mapping[str, Any], described: Mapping[str, Any]
 ) -> None:
     name = part["name"]
-    given, datasets = material.parameters(job, None, party, name)
+    given, named = material.parameters(job, None, party, name)
     problems = params.problems(described["inputParam"], given)
     if problems and not defect(node, "job-params-unchecked"):
         place = _place(job.config["task_params"], party, name, problems[0].pointer, "/config/task_params")
@@ -139,10 +140,11 @@ def _check_part(
         if "." in key:
             continue
         place = f"/config/task_params/{party.role}/{party.index}/{name}/input/{key}"
-        if key not in datasets:
+        if key not in named:
             raise Refusal("PARAMS_INVALID", pointer=place)
-        if datasets[key] is not None:
-            _check_dataset(node, session, job, str(datasets[key]), place)
+        if named[key] is not None:
+            check = _check_model if sources.kind_of(part, key) == proofs.MODEL else _check_dataset
+            check(node, session, job, str(named[key]), place)
 
 
 def _place(given: Mapping[str, Any], party: plan.Party, name: str, pointer: str, root: str) -> str:
@@ -159,10 +161,18 @@ def _place(given: Mapping[str, Any], party: plan.Party, name: str, pointer: str,
     return f"{root}/{plan.COMMON}/{name}/{key}"
 
 
+def _check_model(node: Node, session: Session, job: JobRow, model_id: str, place: str) -> None:
+    """Let a model of this node be used in the project for which the other parties have agreed to it (8.7.2.2)."""
+    if sources.find(node, session, proofs.MODEL, model_id) is None:
+        raise Refusal("RESOURCE_NOT_FOUND", pointer=place)
+    if not sources.agreed(node, session, job, model_id):
+        raise Refusal("RESOURCE_NOT_APPROVED", pointer=place)
+
+
 def _check_dataset(node: Node, session: Session, job: JobRow, dataset_id: str, place: str) -> None:
     """Let the initiator use a dataset of this node as far as it was granted (9.2-b)."""
     row = session.scalar(select(DatasetRow).where(DatasetRow.dataset_id == dataset_id))
-    if row is None or material.dataset_path(node, row) is None:
+    if row is None or sources.dataset_path(node, row) is None:
         raise Refusal("RESOURCE_NOT_FOUND", pointer=place)
     if job.initiator_node_id == node.node_id or row.visibility == _PUBLIC or defect(node, "job-uses-ungranted-data"):
         return

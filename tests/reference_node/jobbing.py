@@ -244,6 +244,7 @@ def settle(*found: Worker, rounds: int = 3) -> None:
 def restarted(old: Worker, settings: Mapping[str, Any], runner: Any | None = None) -> Worker:
     """Return the node after it was killed: nothing of the old process is left but its data folder."""
     node_of(old.app).driver.close()
+    node_of(old.app).leadership.close()
     node_of(old.app).store.close()
     return worker(
         old.id if False else old.address.removeprefix("http://").removesuffix(".test"),

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, not_, select
+from sqlalchemy import ColumnElement, exists, not_, select
 from sqlalchemy.orm import Session
 
 from reference_node.domain import Role, Status, dag
@@ -192,7 +192,8 @@ def remove(node: Node, session: Session, flow_id: str) -> None:
         return
     owed = own_approvals.end_with_resource(node, session, Kind.FLOW, flow_id)
     if node.faults.on("flow-delete-takes-another"):
-        session.execute(delete(FlowRow).where(FlowRow.project_id == row.project_id, FlowRow.seq != row.seq))
+        for other in session.scalars(select(FlowRow).where(FlowRow.project_id == row.project_id)):
+            session.delete(other)
     session.delete(row)
     session.commit()
     for item in owed:

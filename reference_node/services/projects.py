@@ -123,16 +123,23 @@ def remove(node: Node, session: Session, project_id: str) -> None:
     owed = [item for flow in flows for item in own_approvals.end_with_resource(node, session, Kind.FLOW, flow.flow_id)]
     owed += own_approvals.end_with_resource(node, session, Kind.PROJECT, project_id)
     if node.faults.on("project-delete-takes-another"):
-        session.execute(delete(ProjectRow).where(ProjectRow.owner_node_id == node.node_id))
-    session.execute(delete(FlowRow).where(FlowRow.project_id == project_id))
+        others = select(ProjectRow).where(ProjectRow.owner_node_id == node.node_id, ProjectRow.seq != row.seq)
+        _delete(session, session.scalars(others).all())
+    _delete(session, flows)
     session.execute(delete(ProjectDatasetRow).where(ProjectDatasetRow.project_id == project_id))
     if node.faults.on("project-delete-stays-listed"):
         row.project_id = f"{project_id}.deleted"
     else:
-        session.execute(delete(ProjectRow).where(ProjectRow.seq == row.seq))
+        session.delete(row)
     session.commit()
     for item in owed:
         node.outbox.attempt(item)
+
+
+def _delete(session: Session, rows: Iterable[ProjectRow | FlowRow]) -> None:
+    """Delete one by one, so that each leaves a record of its own (9.2-d)."""
+    for row in rows:
+        session.delete(row)
 
 
 def find(session: Session, project_id: str) -> ProjectRow:

@@ -75,6 +75,11 @@ def builtins() -> Catalogue:
     return found
 
 
+def in_black_box(provider: str, code: str) -> bool:
+    """Tell whether a component's messages go in the black box form: by topics that name no task and no kind."""
+    return provider in _ENGINES and code in _ENGINES[provider].modules
+
+
 def remedy(provider: str) -> str | None:
     """Return the command that brings the components of a provider, where this node could have them and has not."""
     engine = _ENGINES.get(provider)

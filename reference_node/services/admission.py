@@ -17,7 +17,7 @@ from reference_node.domain import Role, dag, params, plan, statement
 from reference_node.domain.approval import Kind
 from reference_node.errors import Refusal
 from reference_node.node import Node
-from reference_node.runtime.catalogue import remedy
+from reference_node.runtime.catalogue import in_black_box, remedy
 from reference_node.schedule import material, sources
 from reference_node.schedule.common import defect
 from reference_node.security import proofs
@@ -42,7 +42,20 @@ def check_plan(node: Node, body: Body) -> tuple[plan.Party, ...]:
             unknown = name not in names and not (layer != plan.COMMON and name.isdecimal())
             if unknown and not defect(node, "job-params-of-no-component-taken"):
                 raise Refusal("PARAMS_INVALID", pointer=f"/config/task_params/{layer}/{name}")
+    _check_gap(node, body)
     return plan.of_node(body["config"], node.node_id)
+
+
+def _check_gap(node: Node, body: Body) -> None:
+    """Refuse a component whose messages no relay could tell apart, where a party is behind an isolation gap (9.2-h)."""
+    parties = [row.node_id for row in plan.parties(body["config"])]
+    beyond = [] if node.gap is None else [name for name in parties if name in node.gap]
+    if not beyond or node.node_id not in parties:
+        return
+    for at, part in enumerate(body["dag"]["components"]):
+        if in_black_box(part["provider"], part["componentName"]):
+            reason = f"the messages of {part['componentName']} name no task and no kind; {beyond[0]} is behind a gap"
+            raise Refusal("COMPONENT_NOT_ACROSS_GAP", pointer=f"/dag/components/{at}/componentName", reason=reason)
 
 
 def check_flow(session: Session, body: Body) -> FlowRow | None:

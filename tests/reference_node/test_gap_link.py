@@ -7,17 +7,20 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
+from reference_node.app import create_app, node_of
 from reference_node.clock import SystemClock
 from reference_node.config import Config, load_config
-from reference_node.errors import ConfigError
+from reference_node.errors import ConfigError, Refusal
 from reference_node.gap.files import SUITE, GapFile, waiting
 from reference_node.gap.link import GapOutbound, Links
 from reference_node.security.keys import PrivateKey
 from reference_node.server import NodeServer
+from reference_node.services import admission
 from reference_node.transport.outbound import HttpOutbound, OutboundAnswer, Unreachable
 from tests.reference_node.gapping import Pencil
 from tests.waiting import eventually
@@ -179,3 +182,40 @@ def test_partners_need_a_folder() -> None:
     """The configuration says so at the start."""
     with pytest.raises(ConfigError, match="need a folder"):
         NodeServer(Config(node_id="node-in", gap_partners=("node-out",)))
+
+
+def plan_of(*components: tuple[str, str], host: str = "node-b") -> dict[str, Any]:
+    """Return a job of this node's with a partner, of components by provider and code."""
+    parts = [
+        {"name": f"part_{at}", "componentName": code, "version": "1.0.0", "provider": provider, "input": []}
+        | {"output": [{"key": "out", "type": "dataset"}]}
+        for at, (provider, code) in enumerate(components)
+    ]
+    config = {
+        "version": "1.0",
+        "initiator": {"role": "guest", "node_id": "node-a"},
+        "role": {"guest": ["node-a"], "host": [host], "arbiter": []},
+        "job_params": {"common": {}},
+        "task_params": {"common": {}},
+    }
+    return {"dag": {"version": "1.0", "components": parts}, "config": config}
+
+
+def test_a_component_in_the_black_box_form_is_refused_before_the_job_is_made(tmp_path: Path) -> None:
+    """With the partner behind the gap the refusal names component and reason; at sockets, and others, may run."""
+    node = node_of(
+        create_app(load_config(None, node_id="node-a", background=False, gap=tmp_path, gap_partners=["node-b"]))
+    )
+    try:
+        with pytest.raises(Refusal) as refused:
+            admission.check_plan(node, plan_of(("hutong", "intersection"), ("secretflow", "spu-psi")))
+        assert (refused.value.name, refused.value.pointer) == (
+            "COMPONENT_NOT_ACROSS_GAP",
+            "/dag/components/1/componentName",
+        )
+        assert "spu-psi" in refused.value.extra["reason"]
+        assert "node-b" in refused.value.extra["reason"]
+        assert admission.check_plan(node, plan_of(("secretflow", "spu-psi"), host="node-c"))
+        assert admission.check_plan(node, plan_of(("hutong", "intersection")))
+    finally:
+        node.close()

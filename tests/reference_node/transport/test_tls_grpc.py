@@ -7,7 +7,7 @@ import socket
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -22,6 +22,7 @@ from conformance.harness.tls_tunnel import Tunnels
 from reference_node.proto.transport_pb2 import Inbound, Outbound
 from reference_node.security.pki import Pki
 from reference_node.server import NodeServer
+from reference_node.transport import tls_grpc
 from reference_node.transport.client import ChannelClient
 from reference_node.transport.partner import Peer
 from reference_node.transport.relay import Outgoing, RelayFailed, Route
@@ -146,6 +147,29 @@ def test_a_caller_that_dawdles_is_left(tmp_path: Path) -> None:
         host, port = (a.grpc_address or "").removeprefix("grpc://").split(":")
         with socket.create_connection((host, int(port)), timeout=20) as idle:
             assert idle.recv(1) == b""
+
+
+def test_connections_beyond_the_limit_are_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port that holds as many connections as it may hangs up on the next one, and takes another when one is over."""
+    monkeypatch.setattr(tls_grpc, "MOST", 1)
+    with realm("gm", tmp_path) as here:
+        a = here.serve("node-a", grpc_port=0)
+        host, port = (a.grpc_address or "").removeprefix("grpc://").split(":")
+        with ExitStack() as stack:
+            _first, second = (
+                stack.enter_context(socket.create_connection((host, int(port)), timeout=20)) for _ in range(2)
+            )
+            assert second.recv(1) == b""
+        with caller(a, context_of(here, "node-b")) as call:
+            eventually(lambda: answered(call))
+
+
+def answered(call: Callable[..., Any]) -> bool:
+    """Tell whether a call is answered."""
+    try:
+        return bool(call() == "HEADER_MISSING")
+    except grpc.RpcError:
+        return False
 
 
 def test_a_node_makes_sure_of_whom_it_calls(here: Realm) -> None:

@@ -79,6 +79,7 @@ class Node:
     listening: str = field(default="http://127.0.0.1")
     inner: str = ""
     grpc_listening: str | None = None
+    grpc_told: str | None = None
 
     @property
     def component_address(self) -> str:

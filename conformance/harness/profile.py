@@ -11,7 +11,7 @@
     [capabilities]
     protocols = ["node", "project"]
 
-    [operator_hooks]  # optional: what may be searched for secrets that were planted
+    [operator_hooks]  # optional: what may be searched for secrets that were planted, and commands of the operator's
     storage_path = ["/var/lib/node"]
     logs_path = ["/var/log/node.log"]
     datasets_path = "/srv/datasets"  # where the suite may lay files that the target reads

@@ -51,15 +51,17 @@ def push_that_is_repeated_is_delivered_once(story: Story) -> Iterator[Finding]:
     code = "REPEATED_PUSH_DELIVERED"
     if (yield from calls.done(story, "push", "push-again", "push-next", code=code)):
         found, last = channels.popped(story, "pushed", 3)
-        if found != ["push", "push-next"]:
+        if sorted(map(str, found)) != ["push", "push-next"]:
             yield expect.finding(code, last, expected=["push", "push-next"], actual=found)
 
 
 @check("6.2-c", "channel_tickets", "REPEATED_POP_LOSES_MESSAGE")
 def pop_that_is_repeated_gives_the_message_again(story: Story) -> Iterator[Finding]:
     """A pop under the ticket of the last one gives the same message, which may have been lost on its way."""
-    if story.step("fill-one").reading.accepted:
-        for name, payload in (("pop", "one"), ("pop-again", "one"), ("pop-next", "two")):
+    first = story.step("pop").get("/payload")
+    if first in ("one", "two"):
+        other = "two" if first == "one" else "one"
+        for name, payload in (("pop-again", first), ("pop-next", other)):
             yield from channels.delivers(story, name, payload, "REPEATED_POP_LOSES_MESSAGE")
 
 

@@ -21,6 +21,9 @@ def test_channel_oversize(world: World) -> None:
         partner, line = sessions.usual(world)
     for over in Over:
         _oversize(line, partner, over)
+    for over in Over:
+        line.invoke(f"{over}:short", partner, Message(f"{over}-short", TEXT, 0), over=over)
+        line.transport(f"{over}:narrow", partner, [Message(f"{over}-narrow", TEXT, 0)], over=over)
 
 
 def _oversize(line: Line, partner: Partner, over: Over) -> None:
@@ -31,8 +34,6 @@ def _oversize(line: Line, partner: Partner, over: Over) -> None:
     bend = Bend(piece=len(wide.payload))
     line.transport(f"{over}:frame", partner, [wide], over=over, bend=bend, breaks="a frame carries at most 16 MiB")
     line.pop(f"{over}:frame-nothing", wide.topic)
-    line.invoke(f"{over}:short", partner, Message(f"{over}-short", TEXT, 0), over=over)
-    line.transport(f"{over}:narrow", partner, [Message(f"{over}-narrow", TEXT, 0)], over=over)
 
 
 @scenario()

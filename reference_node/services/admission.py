@@ -77,6 +77,9 @@ def check_approval(node: Node, session: Session, job: JobRow) -> None:
     approval = in_force(session, Kind.JOB, job.job_id, job.initiator_node_id, node.now())
     if approval is None and node.config.job_approval == "flow" and job.flow_id is not None:
         approval = in_force(session, Kind.FLOW, job.flow_id, job.initiator_node_id, node.now())
+    if approval is None and defect(node, "flow-approved-for-another-runs"):
+        others = (ApprovalRow.resource_id == job.flow_id, ApprovalRow.partner_node_id != job.initiator_node_id)
+        approval = session.scalar(select(ApprovalRow).where(ApprovalRow.kind == Kind.FLOW.value, *others))
     if approval is None:
         raise Refusal("RESOURCE_NOT_APPROVED", pointer="/flow_id")
     agreed = session.scalar(select(FlowRow.dag).where(FlowRow.flow_id == approval.resource_id))

@@ -249,7 +249,9 @@ def end_with_contract(node: Node, session: Session, contract: ContractRow) -> No
         return
     reason = EndReason.EXPIRED if contract.end_reason == EndReason.EXPIRED else EndReason.TERMINATED
     alive = ApprovalRow.status.in_((Status.APPLIED.value, Status.APPROVED.value))
-    for row in session.scalars(select(ApprovalRow).where(ApprovalRow.contract_id == contract.contract_id, alive)).all():
+    kept = [Kind.PROJECT.value, Kind.FLOW.value] if node.faults.on("approval-survives-contract") else []
+    mine = (ApprovalRow.contract_id == contract.contract_id, ApprovalRow.kind.not_in(kept))
+    for row in session.scalars(select(ApprovalRow).where(*mine, alive)).all():
         approvals.settle(node, session, row)
         if not row.standing.final:
             approvals.carry(node, session, row, approval.end(row.standing, reason))

@@ -125,6 +125,8 @@ def admit(node: Node, session: Session, asked: Asked) -> None:
         shown = shown[:1]
     if not issued and node.faults.on("ungranted-resource-open"):
         return
+    if not issued and not shown and node.faults.on("nothing-granted-opens-all"):
+        return
     denial = Denial.MISSING if issued else None
     if issued and not shown and node.faults.on("permit-not-demanded"):
         return

@@ -41,9 +41,11 @@ from conformance.harness.target import Transport
 from conformance.harness.world import World
 from conformance.selftest import inprocess
 from conformance.suites import drafts, material, work
+from tests.conformance import deciding
 
 EXAMPLES = 4
-DEEP = ("flow", "job", "task")  # what stands here is prepared so that some request goes through
+# what stands here is prepared so that some request goes through
+DEEP = ("project", "flow", "job", "task", "dataset", "model")
 TASK = "psi_0"  # as the examples of the documents name it
 PARTNER_STATUSES = (502, 503)  # said of a partner or of a busy store; a crash of the node itself is 500
 SHAPE = [status_code_conformance, content_type_conformance, response_headers_conformance, response_schema_conformance]
@@ -58,6 +60,7 @@ MEANT = {
     "job-0f8fad5bd9cb469fa16570867728950e": "job_id",
     "task_7c9e6679f2554ba4a2c7b6f0c2d1e3aa": "task_id",
     "node-env-01": "partner_node_id",
+    "model-hlr-1": "model_id",
 }
 BOUNDED = settings(
     max_examples=EXAMPLES,
@@ -184,6 +187,8 @@ def prepared(name: str, *faults: str) -> Ground:
     }
     if SERVED[name].protocol == "flow":
         names |= agreeing(world, partner, name, project_id)
+    if SERVED[name].protocol in ("project", "dataset", "model"):
+        names |= deciding.names(world, partner, SERVED[name], project_id)
     if "obAudit" in name:
         names |= asking(world, partner, name)
     elif SERVED[name].protocol in ("job", "task"):

@@ -125,7 +125,9 @@ class NodeServer:
         self.node.sessions.end_waits()
         if self._grpc is not None:
             self._grpc.stop()
-        for server in self._servers:
+        with self._growing:  # a thread that is told to end while it is waited for to begin would be waited for for ever
+            servers = list(self._servers)
+        for server in servers:
             server.stop()
         for thread in self._threads:
             thread.join()
@@ -170,7 +172,7 @@ class NodeServer:
     def _make_room(self) -> None:
         """Add threads before the last ones wait for messages of components, so that others are still answered."""
         with self._growing:
-            for server in self._servers:
+            for server in () if self._stopping.is_set() else self._servers:
                 if server.requests.idle < 2:
                     server.requests.grow(4)
 

@@ -77,13 +77,13 @@ def test_spu_runs_a_psi_and_secure_products_between_two_nodes(two: tuple[Served,
         "version": "1.0",
         "initiator": {"role": "guest", "node_id": a.name},
         "role": {"guest": [a.name], "host": [b.name], "arbiter": []},
-        "job_params": {"common": {"timeout": 300}},
+        "job_params": {"common": {"timeout": 900}},
         "task_params": PARAMS,
     }
     job_id = a.own("ownJobCreate", flow_id=agreed(a, b, DAG), dag=DAG, config=config)["job_id"]
     eventually(lambda: a.job(job_id)["job_status"] == "READY")
     a.own("ownJobStart", job_id=job_id)
-    eventually(lambda: all(node.job(job_id)["job_status"] == "FINISHED" for node in two), within=240)
+    eventually(lambda: all(node.job(job_id)["job_status"] == "FINISHED" for node in two), within=600)
     for node in two:
         assert set(node.job(job_id)["status"].values()) == {"SUCCESS"}, node.job(job_id)
         (psi,), (dot,) = reports(node, job_id, "psi_0"), reports(node, job_id, "dot_0")
@@ -104,7 +104,7 @@ def test_spu_runs_a_psi_and_secure_products_between_two_nodes(two: tuple[Served,
         task_id = task_of(a, job_id, "psi_0")["task_id"]
         a.own("ownTaskRerun", job_id=job_id, task_id=task_id, task_params={"common": {"psi_0": {"protocol": protocol}}})
         for node in two:
-            found = eventually(lambda node=node, wanted=protocol: redone(node, job_id, "psi_0", wanted), within=240)
+            found = eventually(lambda node=node, wanted=protocol: redone(node, job_id, "psi_0", wanted), within=600)
             assert (found["items"], found["intersection"]) == (len(GRID if node is a else PLANT), len(BOTH))
         for node in two:  # what a component reports is there before its task has ended
             eventually(lambda node=node: task_of(node, job_id, "psi_0")["status"] == "SUCCESS")

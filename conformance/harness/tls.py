@@ -11,12 +11,10 @@ certificates that must not be taken are made on purpose only. Nothing here is sh
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import datetime as dt
 import ipaddress
 import os
-import re
 import ssl
 import tempfile
 import threading
@@ -381,12 +379,11 @@ class _Served(WrappedSocket):
 
 def _sm2_pair(pem: bytes, where: str) -> tuple[bytes, bytes]:
     """Return private scalar and public point of an SM2 key file."""
-    text = re.fullmatch(rb"-----BEGIN PRIVATE KEY-----([A-Za-z0-9+/=\s]+)-----END PRIVATE KEY-----\s*", pem)
-    data = base64.b64decode(text[1]) if text else b""
-    head, middle = len(_KEY_HEAD), len(_KEY_HEAD) + 32
-    if data[:head] != _KEY_HEAD or data[middle : middle + len(_KEY_MIDDLE)] != _KEY_MIDDLE:
-        raise UsageError(f"{where} is no SM2 key in PKCS#8 with its public half", hint="Give the key of the issuer.")
-    return data[head:middle], data[middle + len(_KEY_MIDDLE) :]
+    try:
+        point, private = sm2.pair_from_pem(pem.decode("ascii"))
+    except ValueError as wrong:
+        raise UsageError(f"{where} is no SM2 key: {wrong}", hint="Give the key of the issuer.") from wrong
+    return private, point
 
 
 def _pem(label: str, data: bytes) -> str:

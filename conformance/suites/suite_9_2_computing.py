@@ -92,8 +92,9 @@ def _looked_over(world: World, job: computing.Job) -> None:
         world.own("export", "ownEvidenceExport", {**asked, "content": True})
         world.own("restored", "ownEvidenceRestore", asked)
     if world.stage.deposits is not None:
-        held, values = world.facts["held"], world.facts["values"]
-        world.fact("searched", world.stage.deposits.searched({"identifier": held[0], "value": values[0]}))
+        member = world.facts["members"][0]  # it stands in every table of the job, results too
+        value = world.facts["values"][world.facts["held"].index(member)]
+        world.fact("searched", world.stage.deposits.searched({"identifier": member, "value": value}))
 
 
 # --- the partner does not keep to the protocol ----------------------------------------------------------------------

@@ -38,7 +38,7 @@ def _oversize(line: Line, partner: Partner, over: Over) -> None:
 
 @scenario()
 def test_channel_tickets(world: World) -> None:
-    """A component repeats a push and a pop under the tickets that they had, goes on, and shows no right ticket."""
+    """A component repeats a push and a pop under the tickets that they had, goes on, and shows no right one (6.2-c)."""
     _, line = sessions.usual(world)
     me, holder = world.profile.target.node_id, world.id("holder")[:32]
     first, second = Bend(ticket=f"{holder}-0"), Bend(ticket=f"{holder}-1")

@@ -7,6 +7,7 @@ them leads at a time, and another does as soon as the database, or the data fold
 from __future__ import annotations
 
 import fcntl
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -155,7 +156,7 @@ class Leadership:
         return self._connection is not None
 
     def _locked(self, path: Path) -> bool:
-        file = FileIO(path, "a")
+        file = FileIO(path, "a", opener=lambda name, flags: os.open(name, flags, 0o600))
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -61,6 +62,35 @@ def test_a_body_in_chunks_and_one_over_the_limit_are_answered_with_envelopes() -
         assert small["data"]["error"] == "MEDIA_TYPE_UNSUPPORTED"
         large = _own(server, "POST", "contract/apply", data=iter([b"x" * 65536] * 17))
         assert large["data"]["error"] == "BODY_TOO_LARGE"
+
+
+def test_a_server_that_stops_while_it_adds_threads_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that are being added have begun before any is told to end, and none is added afterwards."""
+    server = NodeServer(load_config(None, port=0, background=False))
+    server.start()
+    pool = server._servers[0].requests
+    spawn, begun, going = pool._spawn_worker, threading.Event(), threading.Event()
+
+    def _late() -> object:
+        begun.set()
+        assert going.wait(10)
+        return spawn()
+
+    monkeypatch.setattr(pool, "_spawn_worker", _late)
+    monkeypatch.setattr(type(pool), "idle", 0)
+    growing = threading.Thread(target=server.node.sessions.crowded)
+    growing.start()
+    assert begun.wait(10)
+    stopping = threading.Thread(target=server.stop)
+    stopping.start()
+    stopping.join(0.2)
+    going.set()
+    stopping.join(20)
+    growing.join(20)
+    assert not stopping.is_alive()
+    assert not growing.is_alive()
+    server.node.sessions.crowded()
+    assert not [thread for thread in pool._threads if thread.is_alive()]
 
 
 def test_an_occupied_port_is_told_with_a_remedy() -> None:

@@ -54,4 +54,4 @@ def _reached(story: Story) -> Iterator[str]:
 def _called(story: Story, step: str, version: int) -> Iterator[Finding]:
     if not story.happened(step):
         code = "PARTNER_OF_IP_VERSION_NOT_CALLED"
-        yield Finding(code, f"/ipv{version}", "the target calls its partner", f"no call within the time allowed: {step}")
+        yield Finding(code, f"/ipv{version}", "the target calls its partner", f"no call in the time allowed: {step}")

@@ -113,8 +113,8 @@ class Timings:
 class PartnerPlace:
     """Where the nodes that the harness plays listen; `address` is what they advertise, "" the place itself.
 
-    Over gRPC they listen on the same host, where the target offers gRPC too; on `other_host` where the target is reached
-    over another version of IP than that of `host`.
+    Over gRPC they listen on the same host, where the target offers gRPC too; on `other_host` where the target is
+    reached over another version of IP than that of `host`.
     """
 
     host: str = "127.0.0.1"

@@ -33,8 +33,8 @@ from conformance.harness.schema import Contract
 from conformance.harness.signing import KeyRing
 from conformance.harness.target import Transport, Unanswered, query_string
 from conformance.harness.world import Stage
-from conformance.selftest.inprocess_grpc import InProcessChannel, InProcessGrpc
 from conformance.selftest import relaying
+from conformance.selftest.inprocess_grpc import InProcessChannel, InProcessGrpc
 from conformance.selftest.tampering import hand
 from conformance.suites.work import LINE
 from reference_node.app import create_app, node_of

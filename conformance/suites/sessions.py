@@ -80,7 +80,7 @@ def own(world: World, partner: Partner, slug: str = "own") -> Line:
 
 
 def ended(world: World, partner: Partner, line: Line, topic: str) -> None:
-    """Have the partner stop the job of a session, and wait until it is closed or the time is over; a message waits in the topic."""
+    """Have the partner stop a session's job; wait until it is closed or time is over; a message waits in the topic."""
     job_id = world.facts["one:job"]
     world.call("stop", partner, "jobStop", {"job_id": job_id}).at("")
     work.demanded(work.job_is(world, "stopped", job_id, "FINISHED"), "/job_status", "FINISHED")

@@ -40,7 +40,7 @@ def _oversize(line: Line, partner: Partner, over: Over) -> None:
 def test_channel_tickets(world: World) -> None:
     """A component repeats a push and a pop under the tickets that they had, goes on, and shows no right one (6.2-c)."""
     _, line = sessions.usual(world)
-    me, holder = world.profile.target.node_id, world.id("holder")[:32]
+    me, holder = world.profile.target.node_id, world.id("holder").replace("-", "x")
     first, second = Bend(ticket=f"{holder}-0"), Bend(ticket=f"{holder}-1")
     for step, bend in (("push", first), ("push-again", first), ("push-next", second)):
         line.push(step, "pushed", step.encode(), me, bend=bend)

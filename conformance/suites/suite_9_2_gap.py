@@ -115,7 +115,7 @@ def test_gap_applied(world: World) -> None:
     def apply() -> None:
         told = contracts.own_apply(world, "own-apply", partner)
         arrived = world.awaited("applied", partner, "contractApply", own_id)
-        world.fact("until", arrived.sent.get("expired_time") if arrived.came else None)
+        world.fact("until", (arrived.came and arrived.sent.get("expired_time")) or contracts.until(world))
         partner.contract_id = str(told.at("/contract_id"))
         partner.claims.add(partner.contract_id)
 

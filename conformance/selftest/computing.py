@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -41,17 +41,28 @@ class Stopped(Exception):
 
 
 class _Wire(HttpWire):
-    """A wire that breaks once its component is stopped."""
+    """A wire that breaks once its component is over; a thread that it has left behind keeps no connection either."""
 
     def __init__(self, address: str, over: threading.Event) -> None:
         super().__init__(address)
         self._over = over
 
+    def push(self, headers: Mapping[str, str], chunks: Iterable[bytes], size: int | None) -> Reply:
+        """Send a message."""
+        return self._unless_over(lambda: HttpWire.push(self, headers, chunks, size))
+
     def pop(self, headers: Mapping[str, str], wait: float) -> Reply:
         """Ask for a message."""
+        return self._unless_over(lambda: HttpWire.pop(self, headers, min(wait, 1.0)))
+
+    def _unless_over(self, ask: Callable[[], Reply]) -> Reply:
         if self._over.is_set():
             raise Stopped
-        return super().pop(headers, min(wait, 1.0))
+        try:
+            return ask()
+        finally:
+            if self._over.is_set():
+                self.close()
 
 
 class ThreadRunner:
@@ -122,6 +133,7 @@ class ThreadRunner:
         except Exception as failure:  # noqa: BLE001  what a component raises is told, as its process would
             return Exit(work.key, Cause.COMPONENT_FAILED, f"{type(failure).__name__}: {failure}")
         finally:
+            over.set()
             channel.close()
         return Exit(work.key, files={name: str(path) for name, path in outputs.files.items()}, summary=outputs.summary)
 

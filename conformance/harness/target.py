@@ -19,6 +19,7 @@ from conformance.harness.tls import Guise, NodeAdapter, Wardrobe
 
 MAX_ANSWER = 16 * 1024 * 1024
 MOST_SESSIONS = 128
+_MOST_WORDS = 200
 NOBODY = "hutong-harness"  # who shows a certificate where a request names no source
 
 
@@ -65,8 +66,7 @@ class HttpTransport:
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 status = answer.status_code
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
-            kind = type(exc).__name__
-            raise Unanswered(f"no answer from {self._base} ({kind})", hint=_remedy(exc, self._base)) from exc
+            raise Unanswered(f"no answer from {self._base} ({_kind(exc)})", hint=_remedy(exc, self._base)) from exc
         if len(body) > MAX_ANSWER:
             raise Unanswered(f"the answer is longer than {MAX_ANSWER} bytes", hint="Answer in pages.")
         return Answer(status, headers, body)
@@ -90,6 +90,17 @@ class HttpTransport:
         session.mount("http://", plain)
         session.mount("https://", adapter)
         return session
+
+
+def _kind(exc: Exception) -> str:
+    """Name what went wrong; of a secured connection also in the words of the TLS library."""
+    kind = type(exc).__name__
+    if not isinstance(exc, requests.exceptions.SSLError):
+        return kind
+    cause: object = exc
+    while isinstance(cause, BaseException):
+        cause = getattr(cause, "reason", None) or (cause.args[-1] if cause.args else kind)
+    return f"{kind}: {cause}"[:_MOST_WORDS]
 
 
 def _remedy(exc: Exception, base: str) -> str:

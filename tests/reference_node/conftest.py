@@ -1,4 +1,4 @@
-"""Two nodes in one process for every test that wants them, and a PostgreSQL for those that share one."""
+"""Two nodes in one process for every test that wants them, their approvals, a PostgreSQL for those that share one."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from reference_node.domain.approval import Kind
 from reference_node.security.keys import PrivateKey
 from reference_node.security.vault import make_kek
 from tests.reference_node import pair
 from tests.reference_node.postgres import postgres
+from tests.reference_node.sharing import Scene
 
 _NAMES = (f"d{number}" for number in itertools.count())
 
@@ -23,6 +25,19 @@ def two() -> Iterator[tuple[pair.TestNode, pair.TestNode]]:
     """Nodes a and b, in memory, that reach each other."""
     with pair.nodes("node-a", "node-b") as (a, b):
         yield a, b
+
+
+# a job is applied for as it is created, see test_job_approvals
+@pytest.fixture(params=[kind for kind in Kind if kind is not Kind.JOB])
+def scene(request: pytest.FixtureRequest, two: tuple[pair.TestNode, pair.TestNode]) -> Iterator[Scene]:
+    """An application of each kind."""
+    return Scene(request.param, *two)
+
+
+@pytest.fixture
+def dataset_scene(two: tuple[pair.TestNode, pair.TestNode]) -> Scene:
+    """An application of one kind, for what all kinds share line by line."""
+    return Scene(Kind.DATASET, *two)
 
 
 @pytest.fixture

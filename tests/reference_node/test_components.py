@@ -8,8 +8,7 @@ import pytest
 
 from reference_node.transport.outbound import OutboundAnswer
 from tests.reference_node.pair import TestNode, sign_contract
-from tests.reference_node.sharing import SECURITY, agree_project
-from tests.reference_node.test_approvals import DAG
+from tests.reference_node.sharing import DAG, SECURITY, agree_project
 
 Two = tuple[TestNode, TestNode]
 REF = {"code": "psi", "version": "1.0.0"}

@@ -1,4 +1,4 @@
-"""Flows (8.3) on one node and between two; their approvals are in test_approvals."""
+"""Flows (8.3) on one node and between two; their approvals are in test_approvals and test_approvals_lost."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from tests.reference_node.pair import Stranger, TestNode, nodes
-from tests.reference_node.sharing import agree_project, signed_stranger
-from tests.reference_node.test_approvals import DAG
+from tests.reference_node.sharing import DAG, agree_project, signed_stranger
 
 Two = tuple[TestNode, TestNode]
 CONFIG = {

@@ -1,4 +1,4 @@
-"""Models (8.7.2) on one node and between two; their approvals are in test_approvals."""
+"""Models (8.7.2) on one node and between two; their approvals are in test_approvals and test_approvals_lost."""
 
 from __future__ import annotations
 

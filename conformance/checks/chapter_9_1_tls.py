@@ -6,10 +6,10 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
-from conformance.harness import expect
-from conformance.harness.records import Finding
+from conformance.harness import channel, expect
+from conformance.harness.records import Direction, Finding
 from conformance.harness.registry import check
-from conformance.harness.story import NoTwin, Story
+from conformance.harness.story import NoTwin, Step, Story
 from conformance.harness.tls_hello import TLS_1_2
 
 _LEAST = {"EC": 256, "RSA": 2048}
@@ -234,3 +234,57 @@ def _uncalled(story: Story, name: str, code: str) -> Iterator[Finding]:
     yield from expect.not_called(story, f"{name}:came", code)
     if not story.happened("sound:came"):
         raise NoTwin("sound:came")
+
+
+@check("9.2-a", "tls_grpc_called", "GRPC_EXPIRED_PARTNER_CALLED")
+def partner_with_expired_certificate_is_not_sent_to_over_grpc(story: Story) -> Iterator[Finding]:
+    """A node whose certificate's time is over gets no message over gRPC either."""
+    yield from _unsent(story, "expired", "GRPC_EXPIRED_PARTNER_CALLED")
+
+
+@check("9.2-a", "tls_grpc_called", "GRPC_FOREIGN_PARTNER_CALLED")
+def partner_with_certificate_of_another_ca_is_not_sent_to_over_grpc(story: Story) -> Iterator[Finding]:
+    """A node with a certificate of a CA that nobody agreed on gets no message over gRPC either."""
+    yield from _unsent(story, "foreign", "GRPC_FOREIGN_PARTNER_CALLED")
+
+
+@check("9.2-a", "tls_grpc_called", "GRPC_OTHER_PARTNER_CALLED")
+def partner_with_certificate_of_another_node_is_not_sent_to_over_grpc(story: Story) -> Iterator[Finding]:
+    """Where another node than the one that is sent to serves the address for gRPC, it gets no message."""
+    yield from _unsent(story, "other", "GRPC_OTHER_PARTNER_CALLED")
+
+
+@check("9.2-a-3", "tls_grpc_called", "GRPC_PARTNER_ELSEWHERE_CALLED")
+def partner_with_certificate_for_another_address_is_not_sent_to_over_grpc(story: Story) -> Iterator[Finding]:
+    """A node whose certificate names another address and port gets no message over gRPC either."""
+    yield from _unsent(story, "elsewhere", "GRPC_PARTNER_ELSEWHERE_CALLED")
+
+
+@check("9.2-g", "tls_grpc_called", "GRPC_PLAIN_PARTNER_CALLED")
+def partner_without_tls_is_not_sent_to_over_grpc(story: Story) -> Iterator[Finding]:
+    """A node that serves gRPC without TLS gets no message over it."""
+    yield from _unsent(story, "plain", "GRPC_PLAIN_PARTNER_CALLED")
+
+
+@check("9.2-a", "tls_grpc_called_revoked", "GRPC_REVOKED_PARTNER_CALLED")
+def partner_with_revoked_certificate_is_not_sent_to_over_grpc(story: Story) -> Iterator[Finding]:
+    """A node whose certificate was revoked gets no message over gRPC either."""
+    yield from _unsent(story, "revoked", "GRPC_REVOKED_PARTNER_CALLED")
+
+
+def _unsent(story: Story, name: str, code: str) -> Iterator[Finding]:
+    """Nothing came over gRPC to the one, and to the sound one all the same; over HTTP it is another server."""
+    came = {party: _over_grpc(story, party) for party in (name, "sound")}
+    for step in came[name][:1]:
+        yield expect.finding(code, step, expected="no message over gRPC", actual="sent")
+    if not came[name] and not came["sound"]:
+        raise NoTwin("push-sound")
+
+
+def _over_grpc(story: Story, name: str) -> list[Step]:
+    party = story.fact(f"{name}:party")
+    return [
+        step
+        for step in story.calls(Direction.TO_PARTNER)
+        if step.exchange.partner == party and channel.over_grpc(step.exchange.request)
+    ]

@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final, Protocol
 
 import grpc
@@ -21,7 +22,7 @@ from conformance.harness import channel, ptp
 from conformance.harness.profile_model import TlsMode
 from conformance.harness.records import Answer, Request
 from conformance.harness.target import NOBODY
-from conformance.harness.tls import GATEWAY, Wardrobe
+from conformance.harness.tls import GATEWAY, Guise, Wardrobe
 from conformance.harness.tls_tunnel import Tunnels
 
 AWAY: Final = "UNAVAILABLE"
@@ -80,9 +81,12 @@ class Gate:
 
 
 class GrpcListener:
-    """A gate on a socket: plain, or with mutual TLS where there is a wardrobe, through a tunnel in mode gm."""
+    """A gate on a socket: plain, or with mutual TLS where there is a wardrobe, through a tunnel in mode gm.
 
-    def __init__(self, taker: Taker, host: str, port: int, wardrobe: Wardrobe | None = None) -> None:
+    With a guise it shows, through a tunnel too, the certificate that is meant for the place where it listens.
+    """
+
+    def __init__(self, taker: Taker, host: str, port: int, wardrobe: Wardrobe | Guise | None = None) -> None:
         self._gate = Gate(taker)
         self._tunnels: Tunnels | None = None
         workers = ThreadPoolExecutor(_THREADS, thread_name_prefix="hutong-partner-grpc")
@@ -108,12 +112,15 @@ class GrpcListener:
         if self._tunnels is not None:
             self._tunnels.close()
 
-    def _bound(self, host: str, port: int, wardrobe: Wardrobe | None) -> int:
+    def _bound(self, host: str, port: int, wardrobe: Wardrobe | Guise | None) -> int:
         shown = f"[{host}]" if ":" in host else host
         if wardrobe is None:
             return self._server.add_insecure_port(f"{shown}:{port}")
         bound = port or _free_port(host)  # the certificate names the port
         place = f"{shown}:{bound}"
+        if isinstance(wardrobe, Guise):
+            context = replace(wardrobe, address=f"https://{place}").context(NOBODY, server=True)
+            return self._tunnelled(host, bound, context)
         if wardrobe.settings.mode is TlsMode.GM:
             context = wardrobe.context(NOBODY, GATEWAY, server=True, address=f"https://{place}")
             return self._tunnelled(host, bound, context)

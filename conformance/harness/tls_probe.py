@@ -25,6 +25,7 @@ from urllib3.util import wait_for_read
 
 from conformance.harness import tls_hello
 from conformance.harness.partner import Receiver, request_from_environ
+from conformance.harness.partner_grpc import GrpcListener
 from conformance.harness.tls import Flaw, Guise, ServerAdapter, Wardrobe, identities
 from conformance.harness.tls_hello import Offer
 
@@ -190,6 +191,16 @@ def impostor(receiver: Receiver, wardrobe: Wardrobe | None, host: str, node_id: 
         server.ssl_adapter = ServerAdapter(lambda: guise.context(node_id, server=True))
     with _running(server.serve, server.stop):
         yield address
+
+
+@contextmanager
+def grpc_impostor(receiver: Receiver, guise: Guise | None, host: str) -> Iterator[str]:
+    """Serve the partners of a run over gRPC at one more address, in this guise, in clear without one."""
+    listener = GrpcListener(receiver, host, 0, guise)
+    try:
+        yield _address("grpc", host, listener.port)
+    finally:
+        listener.stop()
 
 
 @contextmanager

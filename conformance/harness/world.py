@@ -126,11 +126,13 @@ class World:
         auth_type: str = "",
         expired_time: int | None = None,
         key: signing.Key | None = None,
+        node_id: str = "",
         **particulars: Any,
     ) -> Partner:
         """Play one more node and sign a contract with the target: it applies, the target's operator approves."""
         with common():
-            return self._sign_up(self.partner(name, auth_type=auth_type, key=key).says(particulars), name, expired_time)
+            made = self.partner(name, auth_type=auth_type, key=key, node_id=node_id)
+            return self._sign_up(made.says(particulars), name, expired_time)
 
     def _sign_up(self, partner: Partner, name: str, expired_time: int | None) -> Partner:
         until = expired_time or self.now_ms() + CONTRACT_DAYS * DAY_MS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 
 from conformance.harness import tls_probe
@@ -16,7 +17,7 @@ from conformance.harness.target_grpc import GrpcTransport
 from conformance.harness.tls import Flaw, Guise, Wardrobe
 from conformance.harness.tls_hello import TLCP, TLS_1_2, TLS_1_3, Offer
 from conformance.harness.world import World
-from conformance.suites import contracts, sessions
+from conformance.suites import contracts, sessions, work
 from conformance.suites.contracts import QUIET_SECONDS, ref
 
 _NATIONAL = Offer(TLS_1_3, (0x00C6,), (0x0029,), (0x0708,))
@@ -169,6 +170,24 @@ def test_tls_called_revoked(world: World) -> None:
 
 
 @scenario()
+def test_tls_grpc_called(world: World) -> None:
+    """The target sends over gRPC to nodes whose certificate must not be taken, and to one without TLS (9.2-a)."""
+    guises: dict[str, Guise | None] = {
+        flaw.value: Guise(_issuing(world), flaw, world.id(flaw.value))
+        for flaw in (Flaw.EXPIRED, Flaw.FOREIGN, Flaw.ELSEWHERE)
+    }
+    _sent_to(world, {**guises, "other": Guise(_issuing(world), shown=world.id("another")), "plain": None})
+
+
+@scenario()
+def test_tls_grpc_called_revoked(world: World) -> None:
+    """The target sends over gRPC to a node whose certificate was revoked (9.2-a)."""
+    wardrobe = _issuing(world)
+    node_id = _revoked(wardrobe)
+    _sent_to(world, {"revoked": Guise(wardrobe, Flaw.REVOKED, node_id)}, revoked=node_id)
+
+
+@scenario()
 def test_tls_own_offer(world: World) -> None:
     """The target's operator applies to a node that hears only what the target offers (9.2-g)."""
     _secured(world)
@@ -179,6 +198,26 @@ def test_tls_own_offer(world: World) -> None:
         if told.reading is None:
             raise Prerequisite(f"the target's operator could not apply: {told.exchange.failure}")
         world.fact("own-offer", heard())
+
+
+def _sent_to(world: World, guises: Mapping[str, Guise | None], **node_ids: str) -> None:
+    """Have the target's component send to nodes in these guises, and to a sound one, and look what came over gRPC."""
+    if not world.profile.target.grpc:
+        raise NotOffered("profile: [target] names no grpc")
+    sound = Guise(_issuing(world), shown=world.id("sound"))
+    with ExitStack() as stack:
+        parties = {}
+        for name, guise in {"sound": sound, **guises}.items():
+            place = tls_probe.grpc_impostor(world.stage.receiver, guise, world.profile.partner.host)
+            own = {"node_id": node_ids.get(name, ""), "grpc_address": stack.enter_context(place)}
+            parties[name] = work.played(world, name, **own)
+            world.fact(f"{name}:party", parties[name].node_id)
+        flow, others = sessions.agreed(world, parties["sound"]), tuple(parties[name].node_id for name in guises)
+        line = sessions.opened(world, parties["sound"], flow, arbiter=others, transport=sessions.GRPC)
+        for name in (*guises, "sound"):
+            line.push(f"push-{name}", "shown", b"a message", parties[name].node_id).at("")
+        sessions.awaits(world, parties["sound"], "shown", 1)
+        world.eventually(lambda: None, within=QUIET_SECONDS)
 
 
 def _visited(

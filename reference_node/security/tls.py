@@ -48,6 +48,8 @@ _SIGNATURES: Final = {Mode.INTL: b"ecdsa_secp256r1_sha256", Mode.GM: b"sm2sig_sm
 _WEAK: Final = "ECDHE-ECDSA-AES128-SHA"  # what defects offer beside the suites of the registry
 _CLIENT_RENEGOTIATION: Final = 1 << 8  # SSL_OP_ALLOW_CLIENT_RENEGOTIATION
 _RESUMING: Final = ("resumed-certificate-not-judged", "resumed-session-not-compared", "resumed-without-certificate")
+_LAXITIES: Final = ("server-address-not-checked", "server-node-id-not-checked")
+_GRPC_LAXITIES: Final = ("grpc-server-address-not-checked", "grpc-server-node-id-not-checked")
 _UNKNOWN: Final = (3, 20, 21, 27)  # the errors of chains to a CA that is not known, and of its missing list
 _OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET | SSL.OP_CIPHER_SERVER_PREFERENCE
 
@@ -123,18 +125,21 @@ class SecureChannel:
             return Presented(None, resumed)
         return Presented(certificates.read_der(shown.public_bytes(Encoding.DER)), resumed)
 
-    def check_server(self, presented: Presented, host: str, port: int, node_id: str | None) -> None:
+    def check_server(
+        self, presented: Presented, host: str, port: int, node_id: str | None, *, protocol: bytes = b""
+    ) -> None:
         """Return when the other side serves this node at this address, else raise CertificateRefused.
 
         A gateway serves several nodes at its address; their requests and answers are their own all the same.
         """
         certificate, holder = presented.certificate, presented.holder
+        at, who = _GRPC_LAXITIES if protocol else _LAXITIES
         if certificate is None or holder is None:
             raise CertificateRefused("the certificate does not say which node it is of")
-        if not certificate.serves(host, port) and not self._faults.on("server-address-not-checked"):
+        if not certificate.serves(host, port) and not self._faults.on(at):
             raise CertificateRefused(f"the certificate is not for {host}:{port}")
         if node_id not in (None, holder.node_id) and holder.role != GATEWAY:
-            if self._faults.on("server-node-id-not-checked"):
+            if self._faults.on(who):
                 return
             raise CertificateRefused("the certificate is of another node than the one that is called")
 
@@ -194,7 +199,8 @@ class SecureChannel:
             context.set_verify(
                 context.get_verify_mode(), lambda _c, _x, error, _depth, sound: bool(sound) or error in _UNKNOWN
             )
-        if not server and self._faults.on("server-certificate-not-checked"):
+        unchecked = "grpc-server-certificate-not-checked" if protocol else "server-certificate-not-checked"
+        if not server and self._faults.on(unchecked):
             context.set_verify(SSL.VERIFY_NONE)
         return context
 

@@ -81,6 +81,8 @@ class GrpcRelay:
             if self._faults.on("grpc-broken-call-taken-as-done"):
                 return
             way = self._ways.get(_target(route.peer))
+            if way and self._faults.on("plain-grpc-fallback"):
+                self._channels[_target(route.peer)] = grpc.insecure_channel(urlsplit(route.peer.address).netloc)
             why = (way and way.failure) or _status(failure)
             raise RelayFailed(f"unreachable: {why}", transient=True, heard=False) from failure
 

@@ -64,7 +64,8 @@ def secured(
     if any(character.isalpha() for character in called.host) and ":" not in called.host:
         connection.set_tlsext_host_name(called.host.encode("idna"))
     shake(connection, sock, seconds)
-    channel.check_server(channel.presented(connection), called.host, called.port, called.node_id)
+    shown = channel.presented(connection)
+    channel.check_server(shown, called.host, called.port, called.node_id, protocol=protocol)
     return connection
 
 

@@ -11,15 +11,16 @@ from typing import Any
 import grpc
 import pytest
 from OpenSSL import SSL
+from OpenSSL.crypto import X509
 
-from conformance.harness import channel, ptp, signing
+from conformance.harness import channel, ptp, signing, tls_probe
 from conformance.harness.binding import load_binding
 from conformance.harness.clock import SystemClock
 from conformance.harness.partner import Behaviour, Partner, Receiver, Reply
 from conformance.harness.partner_grpc import AWAY, HANGS
 from conformance.harness.profile_model import TlsMode, TlsSettings
 from conformance.harness.records import Exchange
-from conformance.harness.tls import Flaw, Wardrobe
+from conformance.harness.tls import Flaw, Guise, Wardrobe, identities
 from conformance.harness.tls_tunnel import Tunnels
 from reference_node.security.pki import Pki
 from tests.waiting import eventually
@@ -188,3 +189,40 @@ def test_over_tls_both_certificates_are_demanded(
         stranger.close()
         receiver.stop()
     assert len(heard) == (2 if mode is TlsMode.INTL else 1)
+
+
+@pytest.mark.parametrize(("mode", "suite"), [(TlsMode.INTL, "p256"), (TlsMode.GM, "sm2")])
+def test_an_impostor_shows_the_certificate_that_is_meant(
+    mode: TlsMode, suite: str, tmp_path: Path, heard: list[Exchange]
+) -> None:
+    """In a sound guise it names its own place and is heard, in a flawed one or in clear a careful caller turns away."""
+    ca = Pki.init(tmp_path, suite)
+    files = {"ca": ca.folder / "ca.pem", "issuer": ca.folder / "ca.pem", "issuer_key": ca.folder / "ca-key.pem"}
+    wardrobe = Wardrobe(TlsSettings(mode, **files))
+    receiver, _ = _receiver(heard, wardrobe)
+    tunnels = Tunnels()
+    shown: list[X509] = []
+
+    def look(_line: SSL.Connection, certificate: X509, _error: int, _depth: int, sound: int) -> bool:
+        shown.append(certificate)
+        return bool(sound)
+
+    def call(guise: Guise | None) -> tuple[str, dict[str, Any]]:
+        context = wardrobe.context("node-b")
+        context.set_verify(SSL.VERIFY_PEER, look)
+        with tls_probe.grpc_impostor(receiver, guise, "127.0.0.1") as address:
+            host, port = address.removeprefix("grpc://").split(":")
+            with grpc.insecure_channel(f"unix:{tunnels.outward(context, host, int(port))}") as opened:
+                return address, _invoke(opened, b"hello")
+
+    try:
+        address, answer = call(Guise(wardrobe, shown="partner"))
+        assert answer["code"] == channel.OK
+        (named,) = identities(shown[-1].to_cryptography())
+        assert (named.node_id, f"grpc://{named.host}:{named.port}") == ("partner", address)
+        for guise in (Guise(wardrobe, Flaw.EXPIRED, "partner"), Guise(wardrobe, Flaw.FOREIGN, "partner"), None):
+            assert _broken(lambda guise=guise: call(guise)) == grpc.StatusCode.UNAVAILABLE  # type: ignore[misc]
+    finally:
+        tunnels.close()
+        receiver.stop()
+    assert len(heard) == 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from conformance.checks.readings import NOT_A_PARTY, carries_fields
+from conformance.checks.readings import NOT_A_PARTY, carries_fields, given, permit_names
 from conformance.harness import expect
 from conformance.harness.records import Finding
 from conformance.harness.registry import check
@@ -31,6 +31,33 @@ def _judge(module: str, code: str, proposition: Proposition) -> Callable[[Story]
     judge.__module__, judge.__doc__ = module, proposition.__doc__
     judge.__name__ = f"{resource.lower()}_{proposition.__name__}"
     return judge
+
+
+def too_late(
+    story: Story, late: str, code: str, *, status: str, shown: tuple[str, str], twin: str
+) -> Iterator[Finding]:
+    """What comes once an application has this status is refused, and it is shown before and after alike."""
+    before, after = shown
+    given(story, before, "/status", status)
+    yield from expect.refused(story, late, code, "AUDIT_NOT_PENDING", twin=twin)
+    yield from expect.unchanged(story, before, after, code, "/status")
+
+
+def partner_is_told_of_the_end(story: Story, code: str) -> Iterator[Finding]:
+    """The operator ends an approval, and the partner is called."""
+    yield from expect.accepted(story, "terminate", code)
+    yield from expect.called(story, "terminate-arrives", code)
+
+
+def stands_as_applied(story: Story, code: str, kind: str, *also: str) -> Iterator[Finding]:
+    """An application is accepted, and held pending as the partner's, with the target as its approver."""
+    yield from expect.accepted(story, "apply", code)
+    asked = story.step("apply")
+    wanted = {"kind": kind, "role": "APPROVER", "partner_node_id": asked.exchange.partner}
+    wanted |= {field: asked.got(f"/{field}") for field in also}
+    wanted |= {"resource_id": asked.got(f"/{kind.lower()}_id"), "status": "APPLIED"}
+    for field, value in wanted.items():
+        yield from expect.shows(story, "received", f"/{field}", value, code)
 
 
 # --- the target applies ---------------------------------------------------------------------------------------------
@@ -107,6 +134,13 @@ def decision_cannot_be_reversed(story: Story, code: str) -> Iterator[Finding]:
     """The operator cannot reject what has been approved; both sides keep the approval."""
     yield from expect.refused(story, "turn-round", code, "AUDIT_NOT_PENDING", twin="approve")
     yield from _turned(story, "REJECTED", code)
+
+
+def decision_can_be_asked_for_when_the_callback_is_lost(story: Story, code: str) -> Iterator[Finding]:
+    """An applicant that missed the confirmation gets state and permit from its query."""
+    kind, _, _ = code.partition("_")
+    yield from expect.shows(story, "ask", "/status", "APPROVED", code)
+    yield from permit_names(story, story.step("ask"), "/resource_permit", kind, story.fact(kind.lower()), code)
 
 
 def approval_cannot_be_terminated_twice(story: Story, code: str) -> Iterator[Finding]:

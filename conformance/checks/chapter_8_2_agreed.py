@@ -85,18 +85,16 @@ def project_confirmation_may_arrive_twice(story: Story) -> Iterator[Finding]:
 def project_confirmation_cannot_be_contradicted(story: Story) -> Iterator[Finding]:
     """A second confirmation that says the opposite is refused and changes nothing."""
     code = "PROJECT_CONFIRMATION_CONTRADICTED"
-    given(story, "after-again", "/status", "APPROVED")
-    yield from expect.refused(story, "contradict", code, "AUDIT_NOT_PENDING", twin="confirm")
-    yield from expect.unchanged(story, "after-again", "after-contradict", code, "/status")
+    shown = ("after-again", "after-contradict")
+    yield from agreed.too_late(story, "contradict", code, status="APPROVED", shown=shown, twin="confirm")
 
 
 @check("8.2.1-b", "project_offered", "PROJECT_OFFER_WITHDRAWN_LATE")
 def project_offer_cannot_be_withdrawn_once_decided(story: Story) -> Iterator[Finding]:
     """The operator's withdrawal of a decided application is refused and changes nothing."""
     code = "PROJECT_OFFER_WITHDRAWN_LATE"
-    given(story, "after-contradict", "/status", "APPROVED")
-    yield from expect.refused(story, "cancel-late", code, "AUDIT_NOT_PENDING", twin="confirm")
-    yield from expect.unchanged(story, "after-contradict", "after-cancel-late", code, "/status")
+    shown = ("after-contradict", "after-cancel-late")
+    yield from agreed.too_late(story, "cancel-late", code, status="APPROVED", shown=shown, twin="confirm")
 
 
 @check("8.2.1-b", "project_offer_declined", "PROJECT_REJECTION_NOT_TAKEN")
@@ -118,9 +116,8 @@ def project_that_the_partner_rejected_is_not_shared_with_it(story: Story) -> Ite
 def project_offer_cannot_be_approved_once_withdrawn(story: Story) -> Iterator[Finding]:
     """An approval that comes after the withdrawal is refused and the application stays ended."""
     code = "PROJECT_APPROVED_AFTER_WITHDRAWAL"
-    given(story, "cancelled", "/status", "TERMINATED")
-    yield from expect.refused(story, "confirm-late", code, "AUDIT_NOT_PENDING", twin="prj-yes:confirm")
-    yield from expect.unchanged(story, "cancelled", "after-confirm-late", code, "/status")
+    shown = ("cancelled", "after-confirm-late")
+    yield from agreed.too_late(story, "confirm-late", code, status="TERMINATED", shown=shown, twin="prj-yes:confirm")
 
 
 @check("8.2.1-b", "project_offer_refused", "PROJECT_OFFER_REFUSAL_HIDDEN")
@@ -144,8 +141,7 @@ def project_decision_is_found_by_asking_when_the_callback_is_lost(story: Story) 
 @check("8.2.1-b", "project_offer_ended", "PROJECT_TERMINATION_NOT_SENT")
 def project_termination_reaches_the_partner(story: Story) -> Iterator[Finding]:
     """When the node ends a common project, it ends here at once and the partner is told."""
-    yield from expect.accepted(story, "terminate", "PROJECT_TERMINATION_NOT_SENT")
-    yield from expect.called(story, "terminate-arrives", "PROJECT_TERMINATION_NOT_SENT")
+    yield from agreed.partner_is_told_of_the_end(story, "PROJECT_TERMINATION_NOT_SENT")
     yield from expect.shows(story, "terminated", "/status", "TERMINATED", "PROJECT_TERMINATION_NOT_SENT")
 
 
@@ -163,19 +159,7 @@ def project_is_closed_to_the_partner_once_its_part_has_ended(story: Story) -> It
 @check("8.2.1-b", "project_received", "PROJECT_APPLICATION_NOT_TAKEN")
 def project_application_is_taken_and_stands_as_applied(story: Story) -> Iterator[Finding]:
     """A partner's application is accepted, and both sides see it pending, here with this node as the approver."""
-    code = "PROJECT_APPLICATION_NOT_TAKEN"
-    yield from expect.accepted(story, "apply", code)
-    asked = story.step("apply")
-    wanted = {
-        "kind": "PROJECT",
-        "role": "APPROVER",
-        "partner_node_id": asked.exchange.partner,
-        "contract_id": asked.got("/contract_id"),
-        "resource_id": asked.got("/project_id"),
-        "status": "APPLIED",
-    }
-    for field, value in wanted.items():
-        yield from expect.shows(story, "received", f"/{field}", value, code)
+    yield from agreed.stands_as_applied(story, "PROJECT_APPLICATION_NOT_TAKEN", "PROJECT", "contract_id")
 
 
 @check("8.2.1-b", "project_received_declined", "PROJECT_APPLICATION_STATE_WRONG")
@@ -239,25 +223,20 @@ def project_application_is_cancelled_by_its_applicant_while_pending(story: Story
 def project_application_cannot_be_approved_once_cancelled(story: Story) -> Iterator[Finding]:
     """The operator cannot approve what its applicant has withdrawn."""
     code = "PROJECT_APPROVED_AFTER_CANCELLATION"
-    given(story, "cancelled", "/status", "TERMINATED")
-    yield from expect.refused(story, "approve-late", code, "AUDIT_NOT_PENDING", twin="prj-yes:approve")
-    yield from expect.unchanged(story, "cancelled", "cancelled-still", code, "/status")
+    shown = ("cancelled", "cancelled-still")
+    yield from agreed.too_late(story, "approve-late", code, status="TERMINATED", shown=shown, twin="prj-yes:approve")
 
 
 @check("8.2.1-b", "project_received_ended", "PROJECT_TERMINATION_NOT_TAKEN")
 def project_ends_here_when_its_owner_ends_it(story: Story) -> Iterator[Finding]:
     """The owner's termination is accepted, and the approval is TERMINATED here."""
-    code = "PROJECT_TERMINATION_NOT_TAKEN"
-    yield from expect.accepted(story, "terminate-by-partner", code)
-    yield from expect.shows(story, "terminated-by-partner", "/status", "TERMINATED", code)
+    yield from agreed.termination_by_the_partner_is_taken(story, "PROJECT_TERMINATION_NOT_TAKEN")
 
 
 @check("8.2.1-b", "project_received_ended", "PROJECT_TERMINATION_NOT_SENT")
 def project_owner_is_told_when_the_node_leaves(story: Story) -> Iterator[Finding]:
     """When this node ends its part, the owner is told."""
-    code = "PROJECT_TERMINATION_NOT_SENT"
-    yield from expect.accepted(story, "terminate", code)
-    yield from expect.called(story, "terminate-arrives", code)
+    yield from agreed.partner_is_told_of_the_end(story, "PROJECT_TERMINATION_NOT_SENT")
 
 
 @check("8.2.1-b", "project_received_ended", "PROJECT_SHARED_AFTER_END")
@@ -267,14 +246,6 @@ def project_is_closed_to_its_owner_once_it_has_ended(story: Story) -> Iterator[F
     for slug in ("theirs", "ours"):
         twin = f"read-{slug}"
         yield from expect.refused(story, f"{twin}-after", "PROJECT_SHARED_AFTER_END", *GONE, twin=twin)
-
-
-@check("8.2.1-b", "project_received_callback_lost", "PROJECT_DECISION_NOT_ANSWERED")
-def project_decision_can_be_asked_for_when_the_callback_is_lost(story: Story) -> Iterator[Finding]:
-    """An applicant that missed the confirmation gets state and permit from its query."""
-    code = "PROJECT_DECISION_NOT_ANSWERED"
-    yield from expect.shows(story, "ask", "/status", "APPROVED", code)
-    yield from permit_names(story, story.step("ask"), "/resource_permit", "PROJECT", story.fact("project"), code)
 
 
 @check("8.2.1-b", "project_received_callback_lost", "PROJECT_DELIVERY_MISREPORTED")
@@ -300,4 +271,9 @@ agreed.register(
     ("project_received_declined", "PROJECT_REJECTION_NOT_SENT", agreed.rejection_is_told_to_the_applicant),
     ("project_received", "PROJECT_DECISION_REVERSED", agreed.decision_cannot_be_reversed),
     ("project_received_ended", "PROJECT_TERMINATED_TWICE", agreed.approval_cannot_be_terminated_twice),
+    (
+        "project_received_callback_lost",
+        "PROJECT_DECISION_NOT_ANSWERED",
+        agreed.decision_can_be_asked_for_when_the_callback_is_lost,
+    ),
 )

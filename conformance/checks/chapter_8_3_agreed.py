@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conformance.checks import agreed
-from conformance.checks.readings import came, given, listed, permit_names, same_fields
+from conformance.checks.readings import came, given, listed, permit_names, same_fields, takes_permit
 from conformance.harness import expect
 from conformance.harness.records import Finding
 from conformance.harness.registry import check
@@ -114,18 +114,7 @@ def flow_offer_cannot_be_withdrawn_once_decided(story: Story) -> Iterator[Findin
 @check("8.3.3-a", "flow_received", "FLOW_APPLICATION_NOT_TAKEN")
 def flow_application_is_taken_and_stands_as_applied(story: Story) -> Iterator[Finding]:
     """A partner's application is accepted, and this node holds it pending as the approver."""
-    code = "FLOW_APPLICATION_NOT_TAKEN"
-    yield from expect.accepted(story, "apply", code)
-    asked = story.step("apply")
-    wanted = {
-        "kind": "FLOW",
-        "role": "APPROVER",
-        "partner_node_id": asked.exchange.partner,
-        "resource_id": asked.got("/flow_id"),
-        "status": "APPLIED",
-    }
-    for field, value in wanted.items():
-        yield from expect.shows(story, "received", f"/{field}", value, code)
+    yield from agreed.stands_as_applied(story, "FLOW_APPLICATION_NOT_TAKEN", "FLOW")
 
 
 @check("8.3.3-a", "flow_received", "FLOW_APPLICATION_CONTENT_LOST")
@@ -161,11 +150,8 @@ def flow_application_with_a_dag_that_cannot_run_is_refused(story: Story) -> Iter
 @check("8.3.3-b", "flow_offered", "FLOW_APPROVAL_NOT_TAKEN")
 def flow_offer_is_approved_once_the_partner_says_so(story: Story) -> Iterator[Finding]:
     """The partner's confirmation alone makes the application APPROVED, and its permit is kept."""
-    code = "FLOW_APPROVAL_NOT_TAKEN"
-    yield from expect.accepted(story, "confirm", code)
-    yield from expect.shows(story, "approved", "/status", "APPROVED", code)
     token = story.step("confirm").got("/resource_permit/token")
-    yield from expect.shows(story, "approved", "/resource_permit/token", token, code)
+    yield from takes_permit(story, "confirm", "approved", token, "FLOW_APPROVAL_NOT_TAKEN")
 
 
 @check("8.3.3-b", "flow_offered", "FLOW_CONFIRMATION_NOT_REPEATABLE")
@@ -178,9 +164,8 @@ def flow_confirmation_may_arrive_twice(story: Story) -> Iterator[Finding]:
 def flow_confirmation_cannot_be_contradicted(story: Story) -> Iterator[Finding]:
     """A second confirmation that says the opposite is refused and changes nothing."""
     code = "FLOW_CONFIRMATION_CONTRADICTED"
-    given(story, "approved", "/status", "APPROVED")
-    yield from expect.refused(story, "contradict", code, "AUDIT_NOT_PENDING", twin="confirm")
-    yield from expect.unchanged(story, "approved", "after-contradict", code, "/status")
+    shown = ("approved", "after-contradict")
+    yield from agreed.too_late(story, "contradict", code, status="APPROVED", shown=shown, twin="confirm")
 
 
 @check("8.3.3-b", "flow_offer_ended", "FLOW_REJECTION_NOT_TAKEN")
@@ -195,17 +180,15 @@ def flow_offer_is_rejected_once_the_partner_says_so(story: Story) -> Iterator[Fi
 def flow_offer_cannot_be_approved_once_withdrawn(story: Story) -> Iterator[Finding]:
     """An approval that comes after the withdrawal is refused and the application stays ended."""
     code = "FLOW_APPROVED_AFTER_WITHDRAWAL"
-    given(story, "cancelled", "/status", "TERMINATED")
-    yield from expect.refused(story, "confirm-late", code, "AUDIT_NOT_PENDING", twin="flow-ours:confirm")
-    yield from expect.unchanged(story, "cancelled", "cancelled-still", code, "/status")
+    shown = ("cancelled", "cancelled-still")
+    yield from agreed.too_late(story, "confirm-late", code, status="TERMINATED", shown=shown, twin="flow-ours:confirm")
 
 
 @check("8.3.3-b", "flow_offer_ended", "FLOW_TERMINATION_NOT_SENT")
 def flow_termination_reaches_the_partner(story: Story) -> Iterator[Finding]:
     """When the node ends an approval, it ends here at once and the partner is told."""
     given(story, "approved-still", "/status", "APPROVED")
-    yield from expect.accepted(story, "terminate", "FLOW_TERMINATION_NOT_SENT")
-    yield from expect.called(story, "terminate-arrives", "FLOW_TERMINATION_NOT_SENT")
+    yield from agreed.partner_is_told_of_the_end(story, "FLOW_TERMINATION_NOT_SENT")
     yield from expect.shows(story, "terminated", "/status", "TERMINATED", "FLOW_TERMINATION_NOT_SENT")
 
 
@@ -219,15 +202,13 @@ def flow_approval_carries_a_permit_for_the_flow(story: Story) -> Iterator[Findin
 @check("8.3.3-b", "flow_received_ended", "FLOW_TERMINATION_NOT_TAKEN")
 def flow_approval_ends_here_when_the_applicant_ends_it(story: Story) -> Iterator[Finding]:
     """The applicant may give its approval back; it is then TERMINATED here."""
-    yield from expect.accepted(story, "terminate-by-partner", "FLOW_TERMINATION_NOT_TAKEN")
-    yield from expect.shows(story, "terminated-by-partner", "/status", "TERMINATED", "FLOW_TERMINATION_NOT_TAKEN")
+    yield from agreed.termination_by_the_partner_is_taken(story, "FLOW_TERMINATION_NOT_TAKEN")
 
 
 @check("8.3.3-b", "flow_received_ended", "FLOW_TERMINATION_NOT_SENT")
 def flow_applicant_is_told_when_the_node_withdraws_its_approval(story: Story) -> Iterator[Finding]:
     """A revocation reaches the applicant."""
-    yield from expect.accepted(story, "terminate", "FLOW_TERMINATION_NOT_SENT")
-    yield from expect.called(story, "terminate-arrives", "FLOW_TERMINATION_NOT_SENT")
+    yield from agreed.partner_is_told_of_the_end(story, "FLOW_TERMINATION_NOT_SENT")
 
 
 # --- 8.3.3-c --------------------------------------------------------------------------------------------------------
@@ -263,14 +244,6 @@ def flow_applicant_learns_of_rejection_and_revocation_by_asking(story: Story) ->
         yield from expect.shows(story, name, "/status", status, "FLOW_APPLICATION_STATE_WRONG")
 
 
-@check("8.3.3-c", "flow_received_callback_lost", "FLOW_DECISION_NOT_ANSWERED")
-def flow_decision_can_be_asked_for_when_the_callback_is_lost(story: Story) -> Iterator[Finding]:
-    """An applicant that missed the confirmation gets state and permit from its query."""
-    code = "FLOW_DECISION_NOT_ANSWERED"
-    yield from expect.shows(story, "ask", "/status", "APPROVED", code)
-    yield from permit_names(story, story.step("ask"), "/resource_permit", "FLOW", story.fact("flow"), code)
-
-
 # --- what is asked of all that is agreed -----------------------------------------------------------------------------
 
 agreed.register(
@@ -296,4 +269,9 @@ agreed.register(
     "8.3.3-c",
     ("flow_received", "FLOW_APPLICATION_OPEN_TO_STRANGERS", agreed.application_is_hidden_from_strangers),
     ("flow_received", "FLOW_APPLICATION_STATE_WRONG", agreed.applicant_can_ask_how_its_application_stands),
+    (
+        "flow_received_callback_lost",
+        "FLOW_DECISION_NOT_ANSWERED",
+        agreed.decision_can_be_asked_for_when_the_callback_is_lost,
+    ),
 )

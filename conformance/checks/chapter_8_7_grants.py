@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from conformance.checks import calls, listing
+from conformance.checks.readings import takes_permit
 from conformance.harness import expect
 from conformance.harness.records import Finding
 from conformance.harness.registry import check
@@ -170,10 +171,8 @@ def a_granted_dataset_can_be_used_at_once(story: Story) -> Iterator[Finding]:
 @check("8.7.1.3-c", "dataset_grant", "DATASET_GRANT_NOT_KEPT")
 def the_target_keeps_a_grant_that_it_is_given(story: Story) -> Iterator[Finding]:
     """A grant of a partner is in force at the target, which keeps its permit."""
-    code = "DATASET_GRANT_NOT_KEPT"
-    yield from expect.accepted(story, "grant-in", code)
-    yield from expect.shows(story, "held", "/status", "APPROVED", code)
-    yield from expect.shows(story, "held", "/resource_permit/token", story.fact("permit-in")["token"], code)
+    token = story.fact("permit-in")["token"]
+    yield from takes_permit(story, "grant-in", "held", token, "DATASET_GRANT_NOT_KEPT")
 
 
 # --- 8.7.1.3-d decision ---------------------------------------------------------------------------------------------
@@ -232,10 +231,8 @@ def a_decision_stands(story: Story) -> Iterator[Finding]:
 @check("8.7.1.3-d", "dataset_asks", "DATASET_APPROVAL_NOT_ADOPTED")
 def the_target_takes_the_partner_s_approval(story: Story) -> Iterator[Finding]:
     """Once the partner has approved, the application is approved at the target and its permit is kept."""
-    code = "DATASET_APPROVAL_NOT_ADOPTED"
-    yield from expect.accepted(story, "confirm", code)
-    yield from expect.shows(story, "approved", "/status", "APPROVED", code)
-    yield from expect.shows(story, "approved", "/resource_permit/token", story.fact("permit")["token"], code)
+    token = story.fact("permit")["token"]
+    yield from takes_permit(story, "confirm", "approved", token, "DATASET_APPROVAL_NOT_ADOPTED")
 
 
 @check("8.7.1.3-d", "dataset_asks_otherwise", "DATASET_REJECTION_NOT_ADOPTED")

@@ -1,4 +1,4 @@
-"""What the checks of projects and flows read out of a story, beyond the vocabulary of `expect`."""
+"""What the checks of projects, flows and datasets read out of a story, beyond the vocabulary of `expect`."""
 
 from __future__ import annotations
 
@@ -66,6 +66,13 @@ def carries_fields(story: Story, name: str, wanted: Step, fields: tuple[str, ...
     if story.happened(name):
         for field in fields:
             yield from expect.carried(story, name, f"/{field}", wanted.got(f"/{field}"), code)
+
+
+def takes_permit(story: Story, told: str, shown: str, token: object, code: str) -> Iterator[Finding]:
+    """What a partner told of its approval is taken, and the approval stands here with the partner's permit."""
+    yield from expect.accepted(story, told, code)
+    yield from expect.shows(story, shown, "/status", "APPROVED", code)
+    yield from expect.shows(story, shown, "/resource_permit/token", token, code)
 
 
 def permit_names(story: Story, step: Step, place: str, kind: str, resource: object, code: str) -> Iterator[Finding]:

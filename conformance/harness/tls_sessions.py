@@ -62,19 +62,30 @@ class SessionTransport:
                 connection = tls_probe.shaken(self._context, sock, self._session)
                 self.resumed = bool(Binding().lib.SSL_session_reused(connection._ssl))  # noqa: SLF001  no call of its own
                 carried = http.client.HTTPConnection(parts.netloc, timeout=timeout)
-                carried.sock = WrappedSocket(connection, sock)
+                carried.sock = _Polite(connection, sock)
                 asked = request.path + (f"?{query_string(request.query)}" if request.query else "")
                 headers = {**request.headers, "connection": "close"}
                 carried.request(request.method, asked, request.body or None, headers)
                 answer = carried.getresponse()
                 body = answer.read(MAX_ANSWER)
                 self.kept = connection.get_session()  # in TLS 1.3 it came behind the handshake
-                with contextlib.suppress(SSL.Error):
-                    connection.shutdown()  # without a goodbye the session would count as spoilt
         except (OSError, SSL.Error, http.client.HTTPException) as failure:
             hint = "Look at the target's log of this handshake."
             raise Unanswered(f"no answer from {self._url} ({type(failure).__name__})", hint=hint) from failure
         return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
+
+
+class _Polite(WrappedSocket):
+    """A connection that says goodbye as it ends: without it, the session would count as spoilt.
+
+    Never later: the number of a closed socket belongs to another one, whose handshake a goodbye would break.
+    """
+
+    def _real_close(self) -> None:
+        if self.socket.fileno() >= 0:
+            with contextlib.suppress(SSL.Error):
+                self.connection.shutdown()
+        super()._real_close()
 
 
 def _limited(context: SSL.Context, kind: Kind) -> SSL.Context:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from OpenSSL import SSL
 
 from conformance.harness.records import Request
 from conformance.harness.target import Unanswered
@@ -16,8 +17,21 @@ ASKED = Request("GET", "/v1/interconn/node/query", (("node_id", NODE_ID),), {}, 
 
 
 @pytest.mark.parametrize("faults", [(), ("resumed-certificate-not-judged",)], ids=["sound", "resuming"])
-def test_a_session_is_taken_up_only_where_a_defect_lets_it(faults: tuple[str, ...]) -> None:
-    """By id, by ticket and by PSK; what takes it up has no certificate and is served where the session counts."""
+def test_a_session_is_taken_up_only_where_a_defect_lets_it(
+    faults: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By id, by ticket and by PSK; what takes it up has no certificate and is served where the session counts.
+
+    Goodbyes go out while the socket is open: later its number is that of another connection, which they would break.
+    """
+    numbers: list[int] = []
+    goodbye = SSL.Connection.shutdown
+
+    def watched(connection: SSL.Connection) -> bool:
+        numbers.append(connection.fileno())
+        return goodbye(connection)
+
+    monkeypatch.setattr(SSL.Connection, "shutdown", watched)
     room = served.served_lab(served.SESSIONS, faults)
     try:
         wardrobe = room.collector.stage.wardrobe
@@ -31,6 +45,8 @@ def test_a_session_is_taken_up_only_where_a_defect_lets_it(faults: tuple[str, ..
             assert (again.send(ASKED, 5.0).status, again.resumed) == ((200, True) if faults else (401, False))
     finally:
         room.close()
+    assert len(numbers) >= 2 * len(Kind)
+    assert -1 not in numbers
 
 
 def test_a_target_that_is_gone_leaves_the_request_unanswered() -> None:

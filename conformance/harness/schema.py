@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from conformance.harness import channel
+from conformance.harness import channel, readings
 from conformance.harness.binding import Binding
 from conformance.harness.records import Exchange, Request
 from conformance.harness.story import MISSING, parse
@@ -78,7 +78,7 @@ class Contract:
         answer = exchange.answer
         if exchange.operation in channel.OPERATIONS:
             return channel.reading(binding, exchange.operation, answer).problem or ""
-        reading = binding.read_answer(exchange.operation, answer.status, answer.body)
+        reading = readings.read(binding, exchange.operation, answer)
         if reading.problem:
             return reading.problem
         if reading.accepted:

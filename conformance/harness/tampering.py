@@ -1,8 +1,9 @@
 """A hand in the target's storage, lent by its operator: alters what is stored of one thing, and mends it (9.2-e-1).
 
-`[operator_hooks] tamper` names a command; it is called as `<command> alter|mend contract|dataset|project <id>` and
-changes, as somebody with access to the storage would, what a record says: a dataset becomes public, a contract that
-has ended is in force again, a project has another name. To mend is to put the record back as it was.
+`[operator_hooks] tamper` names a command; it is called as `<command> alter|mend contract|dataset|project|output <id>`
+and changes, as somebody with access to the storage would, what a record says: a dataset becomes public, a contract that
+has ended is in force again, a project has another name. The id of an output is that of its task: a byte of every file
+that the task has put out becomes another one. To mend is to put back what was.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Kind(StrEnum):
     CONTRACT = "contract"
     DATASET = "dataset"
     PROJECT = "project"
+    OUTPUT = "output"
 
 
 class Act(StrEnum):

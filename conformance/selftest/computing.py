@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from conformance.harness.profile import parse_profile
 from conformance.harness.profile_model import Profile
 from conformance.selftest.inprocess import AUDITOR, NODE_ID, TOKEN
 from conformance.selftest.served import ServedLab
+from conformance.selftest.tampering import hand
 from reference_node.algorithms import ALGORITHMS
 from reference_node.algorithms.contract import Inputs
 from reference_node.config import load_config
@@ -150,7 +152,7 @@ def computing_lab(faults: Sequence[str] = ()) -> ServedLab:
     runner.woken = lambda: server.node.driver.kick(server.node)
     server.node.runner = runner
     server.start()
-    current = engine.stage(_profile(server, root), load_binding("reference"))
+    current = replace(engine.stage(_profile(server, root), load_binding("reference")), tamper=hand(server.node))
     current.receiver.start("127.0.0.1", 0)
     return ServedLab(server, engine.Collector(current), folder)
 

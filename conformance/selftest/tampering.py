@@ -1,4 +1,4 @@
-"""The reference node's own hook for `[operator_hooks] tamper`: changes rows past the node, as a thief would (9.2-e-1).
+"""The reference node's own hook for `[operator_hooks] tamper`: changes its storage past it, as a thief would (9.2-e-1).
 
     python -m conformance.selftest.tampering node.db alter dataset ds-1
 
@@ -11,11 +11,14 @@ import sqlite3
 import sys
 from collections.abc import Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
 from conformance.harness.tampering import Act, Hand, Kind
+from reference_node.runtime.logs import TASKS
+from reference_node.security.sealed_files import HEAD_BYTES, is_sealed
 
 if TYPE_CHECKING:
     from reference_node.node import Node
@@ -34,6 +37,9 @@ def hand(node: Node) -> Hand:
     """Return what alters rows of a node in this process."""
 
     def reach(act: Act, kind: Kind, name: str) -> None:
+        if kind is Kind.OUTPUT:
+            _bend(node.work_folder, name)
+            return
         with node.store.begin() as session:
             session.execute(text(STATEMENTS[act, kind]), {"name": name})
 
@@ -41,10 +47,24 @@ def hand(node: Node) -> Hand:
 
 
 def main(database: str, act: str, kind: str, name: str) -> None:
-    """Change one row; it must be there."""
+    """Change one row, or the files of one task; they must be there."""
+    if Kind(kind) is Kind.OUTPUT:
+        if not _bend(Path(database).parent / TASKS, name):
+            sys.exit(f"task {name} has put out no file")
+        return
     with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
         if connection.execute(STATEMENTS[Act(act), Kind(kind)], {"name": name}).rowcount != 1:
             sys.exit(f"there is no {kind} {name}")
+
+
+def _bend(tasks: Path, task_id: str) -> int:
+    """Flip one bit of the first character of what a task has put out; done again, it is as it was."""
+    found = [path for path in (tasks / task_id).glob("*/*") if path.is_file()]
+    for path in found:
+        content = bytearray(path.read_bytes())
+        content[HEAD_BYTES if is_sealed(path) else 0] ^= 1
+        path.write_bytes(content)
+    return len(found)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from conformance.harness import planted, psi, psi_curves, sharing
+from conformance.harness.errors import Undrivable
 from conformance.harness.registry import scenario
 from conformance.harness.sm2 import sm3
+from conformance.harness.tampering import Kind, altered
 from conformance.harness.world import World
 from conformance.suites import computing, work
 from conformance.suites.computing import INTERSECTION, STATISTICS, component
+from conformance.suites.suite_9_2_tampering import NO_HAND
 
 MEMBERS, OWN, THEIRS = 20, 8, 5
 SCALE = 2
@@ -174,3 +177,28 @@ def test_computing_on_altered_data(world: World) -> None:
         job.run("first", job.task("before", sharing.Party(job.me, terms, [(0, 0)])))
         planted.alter(path, "1000000001.25", "1000000009.25")
         job.run("second", job.task("after", sharing.Party(job.me, terms, [(0, 0)])))
+
+
+@scenario()
+def test_computing_altered_output(world: World) -> None:
+    """What an intersection has put out is altered where it lies, fetched, and summed over; it is mended (9.2-e-1)."""
+    hand = world.stage.tamper
+    if hand is None:
+        raise Undrivable(NO_HAND)
+    partner = work.played(world)
+    shared, own, theirs = (_names(3) for _ in range(3))
+    parts = [component("join", INTERSECTION)]
+    parts += [component(name, STATISTICS, "join.joined") for name in ("total", "mended-total")]
+    with computing.table(world, "output", [HEAD, *((name, "1.00") for name in shared + own)]) as path:
+        dataset_id = computing.lent(world, partner, "output", path)
+        job = computing.job(world, partner, parts, dataset_id, {"join": PSI, "total": SUM, "mended-total": SUM})
+        play = job.task("join", psi.Party(0, shared + theirs))
+        job.run("join", play)
+        asked = {**job.key, "task_id": play.task_id, "party": job.target, "name": "joined"}
+        terms = sharing.Terms((job.me, job.target), ("kwh",), SCALE)
+        world.own("before", "ownTaskOutput", asked)
+        with altered(hand, Kind.OUTPUT, play.task_id):
+            world.own("altered", "ownTaskOutput", asked, breaks="what is stored was altered")
+            job.run("total", job.task("total", sharing.Party(job.me, terms, [(0, 0)])))
+        world.own("mended", "ownTaskOutput", asked)
+        job.run("mended", job.task("mended-total", sharing.Party(job.me, terms, [(0, 0)])))

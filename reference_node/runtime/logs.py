@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Final
 LEVELS: Final = ("DEBUG", "INFO", "WARN", "ERROR")
 LINE_LIMIT: Final = 16_384
 FILE: Final = "log.jsonl"
+TASKS: Final = "tasks"  # where, in a data folder, logs and files of tasks lie
 
 
 class Journal:
@@ -28,7 +29,7 @@ class Journal:
 
     def __init__(self, data: Path | None) -> None:
         self._temporary = data is None
-        self._folder = None if data is None else data / "tasks"
+        self._folder = None if data is None else data / TASKS
         self._lock = threading.Lock()
 
     @property

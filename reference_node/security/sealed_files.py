@@ -24,7 +24,7 @@ from reference_node.security.vault import ID_BYTES, NONCE_BYTES, TAG_BYTES, Vaul
 PIECE: Final = 64 * 1024
 _MAGIC: Final = b"HTF1"
 _SALT_BYTES: Final = 16
-_HEAD_BYTES: Final = len(_MAGIC) + ID_BYTES + _SALT_BYTES
+HEAD_BYTES: Final = len(_MAGIC) + ID_BYTES + _SALT_BYTES
 
 
 def write(vault: Vault, path: Path, content: Iterable[bytes], name: str) -> None:
@@ -42,12 +42,12 @@ def write(vault: Vault, path: Path, content: Iterable[bytes], name: str) -> None
     fresh.replace(path)
 
 
-def read(vault: Vault, path: Path, name: str) -> Iterator[bytes]:
-    """Yield what was sealed, in order; StoreTampered where it is not what was written."""
+def read(vault: Vault, path: Path, name: str, *, careful: bool = True) -> Iterator[bytes]:
+    """Yield what was sealed, in order; StoreTampered where it is not what was written, unless a defect is careless."""
     context = name.encode()
     with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
-        if len(head) != _HEAD_BYTES or not head.startswith(_MAGIC):
+        head = file.read(HEAD_BYTES)
+        if len(head) != HEAD_BYTES or not head.startswith(_MAGIC):
             raise vault.report(context, "is not a sealed file")
         key_id, salt = head[len(_MAGIC) : len(_MAGIC) + ID_BYTES].hex(), head[-_SALT_BYTES:]
         cipher, key = vault.subkey(key_id, salt, context)
@@ -55,7 +55,8 @@ def read(vault: Vault, path: Path, name: str) -> Iterator[bytes]:
         while True:
             following = file.read(PIECE + TAG_BYTES)
             try:
-                yield decrypt(cipher, key, _nonce(number), sealed, _bound(head, name, last=not following))
+                bound = _bound(head, name, last=not following)
+                yield decrypt(cipher, key, _nonce(number), sealed, bound, careful=careful)
             except (InvalidTag, ValueError):
                 raise vault.report(context, f"was changed or cut at piece {number}") from None
             if not following:

@@ -353,8 +353,10 @@ def encrypt(cipher: CipherName, key: bytes, nonce: bytes, plain: bytes, bound: b
     return sealing.update(plain) + sealing.finalize() + sealing.tag
 
 
-def decrypt(cipher: CipherName, key: bytes, nonce: bytes, sealed: bytes, bound: bytes) -> bytes:
-    """Open what `encrypt` has sealed, or raise InvalidTag."""
+def decrypt(
+    cipher: CipherName, key: bytes, nonce: bytes, sealed: bytes, bound: bytes, *, careful: bool = True
+) -> bytes:
+    """Open what `encrypt` has sealed, or raise InvalidTag; only a deliberate defect is not `careful`."""
     opening = _gcm(cipher, key, modes.GCM(nonce, sealed[-TAG_BYTES:])).decryptor()
     opening.authenticate_additional_data(bound)
-    return opening.update(sealed[:-TAG_BYTES]) + opening.finalize()
+    return opening.update(sealed[:-TAG_BYTES]) + (opening.finalize() if careful else b"")

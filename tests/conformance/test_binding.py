@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import specs
+from conformance.harness import readings
 from conformance.harness.binding import Binding, load_binding, parse_binding, recorded_binding
 from conformance.harness.errors import NotOffered, UsageError
+from conformance.harness.records import Answer
 
 OPERATIONS = specs.operations()
 REFERENCE, INTEROP = load_binding("reference"), load_binding("interop-1.2")
@@ -202,6 +205,17 @@ def test_refusals_are_read_by_name() -> None:
     assert (bare.accepted, bare.error, bare.problem) == (False, None, None)
     assert INTEROP.means(bare, {"NONCE_REPLAYED"})
     assert not INTEROP.means(answer(INTEROP, "nodeHealth", {}), {"NONCE_REPLAYED"})
+
+
+def test_a_file_is_read_by_size_and_digest_and_its_refusal_as_any_other() -> None:
+    """An answer that is a file has no envelope and breaks no interface; one that is refused has."""
+    reference, headers = load_binding("reference"), {"content-type": "application/octet-stream"}
+    told = readings.read(reference, "ownTaskOutput", Answer(200, headers, b"id\n"))
+    assert (told.accepted, told.data) == (True, {"bytes": 3, "sha256": hashlib.sha256(b"id\n").hexdigest()})
+    body = b'{"code": 50302, "msg": "m", "data": {"error": "STORE_TAMPERED", "hint": "h"}}'
+    refused = readings.read(reference, "ownTaskOutput", Answer(503, {"content-type": "application/json"}, body))
+    assert (refused.accepted, refused.error) == (False, "STORE_TAMPERED")
+    assert not readings.read(reference, "ownTaskQuery", Answer(200, headers, b"id\n")).accepted
 
 
 def test_foreign_words_for_reasons_are_read() -> None:

@@ -12,7 +12,8 @@ from conformance.harness.profile import parse_profile
 from conformance.harness.profile_model import Hooks
 from conformance.harness.tampering import Act, Kind, altered, of
 from reference_node.store.base import DATABASE
-from tests.reference_node.jobbing import workers
+from tests.reference_node.jobbing import allied, folders, workers
+from tests.reference_node.test_task_files import TEXT, fetch, first_done
 
 OWN = (sys.executable, "-m", "conformance.selftest.tampering")
 
@@ -59,3 +60,19 @@ def test_the_reference_node_notices_what_its_own_command_alters(tmp_path: Path) 
         assert a.own("ownDatasetQuery", dataset_id="ds-1").data["visibility"] == "PROTECTED"
         with pytest.raises(Undrivable):
             hand(Act.ALTER, Kind.DATASET, "ds-none")
+
+
+def test_the_command_alters_what_a_task_has_put_out(tmp_path: Path) -> None:
+    """The node hands out no altered file, and a mended one as it was; a task that has none is an error."""
+    with workers("node-a", "node-b", data=folders(tmp_path, "node-a", "node-b")) as (a, b):
+        allied(a, b)
+        job_id, work = first_done(a, b)
+        task_id = a.tasks(job_id)["a"]["task_id"]
+        hand = of(Hooks(tamper=(*OWN, str(work.folder.parents[2] / DATABASE))))
+        assert hand is not None
+        with altered(hand, Kind.OUTPUT, task_id):
+            status, body = fetch(a, task_id)
+            assert (status, b"STORE_TAMPERED" in body) == (503, True)
+        assert fetch(a, task_id) == (200, TEXT)
+        with pytest.raises(Undrivable):
+            hand(Act.ALTER, Kind.OUTPUT, "task-none")

@@ -7,6 +7,7 @@
 Guarantees: a decision and a cancellation need a pending application (8.1.2-b, 8.1.2-c); termination needs an approved
 contract and either party may (8.1.2-e); a state once left is never entered again; expiry is judged by the time that is
 handed in, at every use, and not only when somebody sweeps; a confirmed period is never longer than the one asked for.
+A term of the evidence that is agreed is no shorter than six months (9.2-d-3).
 
 >>> pending = Terms(Status.APPLIED, expired_time=2_000)
 >>> confirm(pending, Status.APPROVED, expired_time=1_500, now=1_000)
@@ -22,6 +23,7 @@ from dataclasses import dataclass, replace
 from reference_node.domain import EndReason, RuleBroken, Status
 
 YEAR_MS = 365 * 24 * 3600 * 1000
+SIX_MONTHS_DAYS = 183  # whichever they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,13 @@ def confirm(terms: Terms, decision: Status, *, expired_time: int | None, now: in
     if not now < until <= terms.expired_time:
         raise RuleBroken("EXPIRY_INVALID", "/expired_time")
     return replace(terms, status=Status.APPROVED, expired_time=until)
+
+
+def evidence_days(asked: float | None) -> int | None:
+    """Return for how many days the evidence of a contract is kept, None where that was not agreed."""
+    if asked is not None and asked < SIX_MONTHS_DAYS:
+        raise RuleBroken("EVIDENCE_TERM_INVALID", "/evidence_retention_days")
+    return None if asked is None else int(asked)
 
 
 def cancel(terms: Terms, *, now: int) -> Terms:

@@ -12,8 +12,8 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
 
 import structlog
 from sqlalchemy import bindparam, delete, event, insert, select, update
@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from reference_node.clock import Clock
 from reference_node.config import Config
 from reference_node.errors import Refusal
-from reference_node.evidence import acting, acts
+from reference_node.evidence import acting, acts, terms
 from reference_node.evidence.noting import ALWAYS, Act, Noted, note, take
 from reference_node.evidence.records import GENESIS, Checkpoint, Record, canonical, commitment, sign
 from reference_node.faults import Faults
@@ -55,9 +55,20 @@ _MOVE: Final = (
 )
 
 
+class Segment(NamedTuple):
+    """Records under one data key, which are destroyed together: since which number and when it is filled."""
+
+    id: str = ""
+    begun_seq: int = 1
+    begun_at: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where the chain ends: the last record, since when its segment is filled, up to where it is signed."""
+    """Where the chain ends: the last record, up to where it is signed, and which segments are being filled.
+
+    The first is for what is kept as configured; `agreed` has one for each term that contracts agree upon, by its days.
+    """
 
     seq: int = 0
     hash: str = GENESIS
@@ -65,10 +76,24 @@ class Head:
     begun_seq: int = 1
     begun_at: int = 0
     signed_seq: int = 0
+    agreed: Mapping[str, Segment] = field(default_factory=dict)
 
     def spelled(self) -> bytes:
-        """Return what the code of the row authenticates."""
-        return canonical({name: getattr(self, name) for name in self.__slots__})
+        """Return what the code of the row authenticates, as earlier versions spelled it where nothing is agreed."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return canonical(fields if self.agreed else {name: fields[name] for name in fields if name != "agreed"})
+
+    def filling(self, days: int | None) -> Segment:
+        """Return the segment that what is kept for so long goes to."""
+        if days is None:
+            return Segment(self.segment, self.begun_seq, self.begun_at)
+        return self.agreed.get(str(days), Segment())
+
+    def begun(self, days: int | None, segment: Segment) -> Head:
+        """Return the head with another segment for what is kept for so long."""
+        if days is None:
+            return replace(self, segment=segment.id, begun_seq=segment.begun_seq, begun_at=segment.begun_at)
+        return replace(self, agreed={**self.agreed, str(days): segment})
 
 
 @dataclass(slots=True)
@@ -131,7 +156,8 @@ class Keeper:
             if self._last_seen or session.scalar(select(EvidenceRow.seq).limit(1)):
                 raise self.vault.report(_HEAD, "is gone")
             return Head()
-        head = Head(row.seq, row.hash, row.segment, row.begun_seq, row.begun_at, row.signed_seq)
+        agreed = {days: Segment(*segment) for days, segment in row.agreed.items()}
+        head = Head(row.seq, row.hash, row.segment, row.begun_seq, row.begun_at, row.signed_seq, agreed)
         self.vault.check(head.spelled(), row.code, _HEAD)
         if head.seq < self._last_seen:
             raise self.vault.report(_HEAD, f"was put back from {self._last_seen} to {head.seq}")
@@ -199,22 +225,31 @@ class Keeper:
         return act.group == ALWAYS or act.group in chosen or act.value in chosen
 
     def _append(self, session: Session, noted: Sequence[Noted]) -> None:
-        before = self.head(session, lock=True)
-        head = self._segment(before, len(noted))
+        head = before = self.head(session, lock=True)
+        agreed = [self._agreed(session, item) for item in noted]
+        filled = [None for _ in noted] if self.faults.on("evidence-terms-under-one-key") else agreed
+        for days in dict.fromkeys(filled):
+            head = self._segment(head, days, len(noted))
         rows = []
-        for item, content in zip(noted, self._contents(noted), strict=True):
-            record = self._record(head, item, content)
-            sealed = self.vault.seal(canonical(content), record.context, key_id=head.segment)
-            head = _after(head, record)
+        for item, days, content in zip(noted, filled, self._contents(noted, agreed), strict=True):
+            record = self._record(head, item, head.filling(days).id, content)
+            sealed = self.vault.seal(canonical(content), record.context, key_id=record.segment)
+            head = replace(head, seq=record.seq, hash=record.hash)
             rows.append({name: value for name, value in record.header().items() if name != "node"})
             rows[-1] |= {"hash": record.hash, "sealed": sealed}
         session.connection().execute(_INSERT, rows)
-        if head.seq - head.signed_seq >= self.config.evidence_checkpoint_records or head.segment != before.segment:
+        begun = (head.segment, head.agreed) != (before.segment, before.agreed)
+        if head.seq - head.signed_seq >= self.config.evidence_checkpoint_records or begun:
             head = self._signed(session, head)
         self._put(session, head, new=before.seq == 0)
         session.info[_WRITTEN] = head.seq
 
-    def _contents(self, noted: Sequence[Noted]) -> Iterator[dict[str, Any]]:
+    def _agreed(self, session: Session, item: Noted) -> int | None:
+        if self.faults.on("evidence-kept-as-configured"):
+            return None
+        return terms.agreed(session, item, self.node_id, self.clock.now_ms(), self.config.evidence_retention_days)
+
+    def _contents(self, noted: Sequence[Noted], agreed: Sequence[int | None]) -> Iterator[dict[str, Any]]:
         now = acting.current()
         said: dict[str, Any] = {
             "actor": now.actor,
@@ -228,15 +263,17 @@ class Keeper:
         if now.request is not None and self.faults.on("evidence-digest-wrong"):
             said["request"] = GENESIS
         said = {name: value for name, value in said.items() if value is not None}
-        for item in noted:
+        for item, days in zip(noted, agreed, strict=True):
             content = {**said, "subjects": dict(item.subjects), "details": self.content.of(item.details)}
             if now.request is not None and self.faults.on("evidence-keeps-private-data"):
                 content["details"] = {**content["details"], "request": now.request.decode("utf-8", "replace")}
             if item.counterpart is not None:
                 content["counterpart"] = item.counterpart
+            if days is not None:  # sealed and committed to: nobody can have the record destroyed at another time
+                content["retention_days"] = days
             yield {**content, "salt": secrets.token_hex(_SALT_BYTES)}
 
-    def _record(self, head: Head, item: Noted, content: Mapping[str, Any]) -> Record:
+    def _record(self, head: Head, item: Noted, segment: str, content: Mapping[str, Any]) -> Record:
         tags = [self.tag(value) for value in list(item.subjects.values())[:2]]
         at = self.clock.now_ms()
         if item.act.group == "contract" and self.faults.on("evidence-time-wrong"):
@@ -246,7 +283,7 @@ class Keeper:
             seq=head.seq + 1,
             at=at,
             act=item.act.value,
-            segment=head.segment,
+            segment=segment,
             subject=tags[0] if tags else "",
             part_of=tags[1] if len(tags) > 1 else "",
             commitment=commitment(content),
@@ -257,14 +294,17 @@ class Keeper:
         """Return by what records of a subject are found."""
         return self.vault.digest(subject.encode(), SUBJECT)
 
-    def _segment(self, head: Head, coming: int) -> Head:
-        """Return the head with the segment that the next records belong to, each with a key of its own."""
-        now = self.clock.now_ms()
-        full = head.seq + coming - head.begun_seq >= self.config.evidence_segment_records
-        aged = now - head.begun_at >= self.config.evidence_segment_days * DAY_MS
-        if head.segment and not full and not aged and self.vault.destroyed(head.segment) is None:
+    def _segment(self, head: Head, days: int | None, coming: int) -> Head:
+        """Return the head with a segment for the next records of one term; each segment has a key of its own."""
+        now, last = self.clock.now_ms(), head.filling(days)
+        full = head.seq + coming - last.begun_seq >= self.config.evidence_segment_records
+        if last.id and not full and not self._aged(last) and self.vault.destroyed(last.id) is None:
             return head
-        return Head(head.seq, head.hash, self.vault.new_key(), head.seq + 1, now, head.signed_seq)
+        young = {name: segment for name, segment in head.agreed.items() if not self._aged(segment)}
+        return replace(head, agreed=young).begun(days, Segment(self.vault.new_key(), head.seq + 1, now))
+
+    def _aged(self, segment: Segment) -> bool:
+        return self.clock.now_ms() - segment.begun_at >= self.config.evidence_segment_days * DAY_MS
 
     def _signed(self, session: Session, head: Head) -> Head:
         key = self.identity.key(self.config.auth_type)
@@ -274,7 +314,7 @@ class Keeper:
         if self.faults.on("evidence-signature-broken"):
             fields["at"] += 1
         session.connection().execute(insert(CheckpointRow), fields)
-        return Head(head.seq, head.hash, head.segment, head.begun_seq, head.begun_at, head.seq)
+        return replace(head, signed_seq=head.seq)
 
     def _put(self, session: Session, head: Head, *, new: bool) -> None:
         fields = {name: getattr(head, name) for name in head.__slots__} | {
@@ -284,10 +324,6 @@ class Keeper:
             session.connection().execute(insert(EvidenceHeadRow), fields | {"id": 1})
         else:
             session.connection().execute(_MOVE, {f"to_{name}": value for name, value in fields.items()})
-
-
-def _after(head: Head, record: Record) -> Head:
-    return Head(record.seq, record.hash, head.segment, head.begun_seq, head.begun_at, head.signed_seq)
 
 
 _MISSING: Final = {

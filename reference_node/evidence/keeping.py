@@ -1,13 +1,16 @@
 """What the node does with its evidence of itself: checkpoints, copies, and the end of what has served its term.
 
-Guarantees: a record is signed over within the configured time; what is older than the agreed term, and nothing younger,
-is destroyed by destroying the key of its segment, so that no copy of it can be read again either (9.2-d-3); the record
-of a destruction says which records and has a digest of their hashes; the chain stays verifiable without their contents.
+Guarantees: a record is signed over within the configured time; what is older than its term, and nothing younger, is
+destroyed by destroying the key of its segment, so that no copy of it can be read again either (9.2-d-3). The term is
+the one that its contract agrees upon, or the configured one; a record says under seal which, and records of one segment
+have one term. The record of a destruction says which records and has a digest of their hashes; the chain stays
+verifiable without their contents.
 At the start the end of the chain is verified, and that the copies do not know more than the chain does (9.2-d-4).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +18,7 @@ import structlog
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from reference_node.domain.contract import SIX_MONTHS_DAYS
 from reference_node.evidence import verifying
 from reference_node.evidence.backups import Backup
 from reference_node.evidence.keeper import DAY_MS, Keeper
@@ -104,6 +108,7 @@ class Keeping:
                 "content": config.evidence_content,
                 "cipher": str(keeper.vault.cipher),
                 "retention_days": self._term_days(),
+                "per_contract": True,
                 "backup_seconds": self._copy_seconds(),
             },
             "backup": {"covered_seq": self.backup.covered, "failing": self.backup.failed_at is not None},
@@ -123,18 +128,27 @@ class Keeping:
         return self.keeper.config.evidence_retention_days
 
     def _expired(self, session: Session) -> list[str]:
-        """Return the segments of which every record is older than the term; never the one that is being filled."""
-        before = self.keeper.clock.now_ms() - self._term_days() * DAY_MS
-        if self.keeper.faults.on("evidence-destroyed-early"):
-            before = self.keeper.clock.now_ms()
+        """Return the segments of which every record is older than the term: none of them is filled any more."""
+        now, early = self.keeper.clock.now_ms(), self.keeper.faults.on("evidence-destroyed-early")
+        before = now if early else now - min(self._term_days(), SIX_MONTHS_DAYS) * DAY_MS
         last = func.max(EvidenceRow.at)
-        wanted = select(EvidenceRow.segment).group_by(EvidenceRow.segment).having(last < before)
+        wanted = select(EvidenceRow.segment, last).group_by(EvidenceRow.segment).having(last < before)
         kept = EvidenceRow.sealed.is_not(None)
-        found = session.scalars(wanted.where(kept).order_by(func.min(EvidenceRow.seq))).all()
-        current = session.scalar(select(EvidenceRow.segment).order_by(EvidenceRow.seq.desc()).limit(1))
-        if self.keeper.faults.on("evidence-destroyed-early"):
-            current = None
-        return [segment for segment in found if segment != current]
+        found = session.execute(wanted.where(kept).order_by(func.min(EvidenceRow.seq))).all()
+        return [segment for segment, at in found if early or at < now - self._days_of(session, segment) * DAY_MS]
+
+    def _days_of(self, session: Session, segment: str) -> float:
+        """Return the term of a segment as the first of its records that is sound says; without any it stays."""
+        kept = (EvidenceRow.segment == segment) & EvidenceRow.sealed.is_not(None)
+        for row in session.execute(select(*EvidenceRow.__table__.columns).where(kept).order_by(EvidenceRow.seq)):
+            record = self.keeper.record_of(row)
+            try:
+                content = verifying.content_of(self.keeper, record, row.sealed) or {}
+            except (SecurityFailure, ValueError, TypeError) as changed:
+                self.keeper.trouble(f"record {row.seq}", str(changed))
+            else:
+                return int(content.get("retention_days", self._term_days()))
+        return math.inf
 
     def _give_up(self, session: Session, segment: str) -> int:
         rows = session.execute(

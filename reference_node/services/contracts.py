@@ -25,7 +25,7 @@ from reference_node.security import certified
 from reference_node.security.guards import Caller
 from reference_node.security.keys import PublicKey
 from reference_node.security.suites import CERT
-from reference_node.services import offers
+from reference_node.services import evidence_terms, offers
 from reference_node.store.contracts import ContractRow, PartnerKeyRow
 
 # built once: making and hashing a statement costs as much as running it
@@ -57,6 +57,7 @@ def receive_application(node: Node, session: Session, caller: Caller | None, bod
         terms = Terms(Status.APPLIED, body.get("expired_time", now + contract.YEAR_MS))
     else:
         terms = contract.apply(body.get("expired_time"), now=now)
+    kept = evidence_terms.asked(node, body)
     content = _digest(body)
     same = _same_pending(node, session, applicant, content, now)
     if same is not None:
@@ -69,6 +70,7 @@ def receive_application(node: Node, session: Session, caller: Caller | None, bod
         partner=particulars_of(body),
         own_auth_type="SHA256_ECDSA" if node.faults.on("national-suite-not-answered") else key.auth_type.value,
         application_digest=content,
+        evidence_retention_days=None if node.faults.on("agreed-evidence-term-lost") else kept,
         created_at=now,
         updated_at=now,
     )
@@ -102,14 +104,14 @@ def receive_decision(node: Node, session: Session, caller: Caller | None, body: 
         raise Refusal("CONTRACT_NOT_PENDING", pointer="/contract_id")
     if repeated or node.faults.on("confirm-ignored"):
         return
-    adopt(node, session, row, decision, key, body.get("expired_time"))
+    adopt(node, session, row, decision, key, body)
 
 
 def adopt(
-    node: Node, session: Session, row: ContractRow, decision: Status, key: PublicKey | None, expired_time: int | None
+    node: Node, session: Session, row: ContractRow, decision: Status, key: PublicKey | None, said: Mapping[str, Any]
 ) -> None:
-    """Move this node's own application to what the partner decided."""
-    now = node.now()
+    """Move this node's own application to what the partner decided, and said of the terms."""
+    now, expired_time = node.now(), said.get("expired_time")
     terms = confirmable(node, row.terms)
     if terms != row.terms:
         expired_time = None
@@ -127,6 +129,7 @@ def adopt(
         if key is None:
             raise Refusal("REQUEST_INVALID", pointer="/auth_credential")
         _refuse_second_key(session, row, key, now)
+        evidence_terms.confirmed(node, row, said)
     row.terms = decided
     row.updated_at = now
     if key is not None:
@@ -255,6 +258,7 @@ def state_of(row: ContractRow) -> dict[str, Any]:
         "contract_id": row.contract_id,
         "status": row.status,
         "expired_time": row.expired_time,
+        **evidence_terms.told(row),
     }
     if row.end_reason is not None:
         state["end_reason"] = row.end_reason

@@ -20,7 +20,7 @@ from reference_node.errors import Refusal
 from reference_node.node import Node, log
 from reference_node.security.errors import NoCommonSuite, SecurityFailure
 from reference_node.security.suites import AuthType, negotiate
-from reference_node.services import contracts, nodes, offers
+from reference_node.services import contracts, evidence_terms, nodes, offers
 from reference_node.store.contracts import ContractRow
 from reference_node.transport.partner import Peer
 
@@ -31,10 +31,13 @@ def apply(node: Node, session: Session, body: Mapping[str, Any], trace_id: str) 
         raise Refusal("REQUEST_INVALID", pointer="/node_id")
     now = node.now()
     terms = contract.apply(body.get("expired_time"), now=now)
+    kept = contract.evidence_days(body.get(evidence_terms.DAYS))
     partner = nodes.ask_partner(node, body["address"], body["node_id"], trace_id, fault="own-apply-takes-other-node")
     auth_type = _common_suite(node, partner.get("auth_types") or [node.config.auth_type])
     application = _application(node, session, body["node_id"], auth_type, terms.expired_time)
     application |= offers.told(node, partner.get("auth_types"))
+    if kept is not None and not node.faults.on("own-apply-loses-evidence-term"):
+        application[evidence_terms.DAYS] = kept
     session.commit()
     row = ContractRow(
         role=Role.APPLICANT.value,
@@ -42,6 +45,7 @@ def apply(node: Node, session: Session, body: Mapping[str, Any], trace_id: str) 
         partner_address=body["address"],
         partner=contracts.particulars_of(partner),
         own_auth_type=auth_type,
+        evidence_retention_days=kept,
         created_at=now,
         updated_at=now,
         poll_at=now + node.config.poll_seconds * 1000,
@@ -89,6 +93,7 @@ def decide(node: Node, session: Session, body: Mapping[str, Any]) -> dict[str, A
     if node.faults.on("confirm-tells-other-period"):
         message["expired_time"] = row.expired_time + 1
     if row.status == Status.APPROVED:
+        message |= evidence_terms.told(row)
         return _told(node, session, row, "contractConfirm", message, silent="confirm-not-sent")
     if node.faults.on("rejection-not-kept"):
         row.terms = before
@@ -344,6 +349,6 @@ def _adopt(node: Node, session: Session, row: ContractRow, answer: Mapping[str, 
     elif status is not Status.APPLIED:
         presented = "auth_credential" in answer and "auth_type" in answer
         key = contracts.acceptable_key(node, answer, row.partner_node_id) if presented else None
-        contracts.adopt(node, session, row, status, key, answer.get("expired_time"))
+        contracts.adopt(node, session, row, status, key, answer)
         if node.faults.on("recovered-key-not-kept"):
             row.partner_key = None

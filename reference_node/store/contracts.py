@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -16,12 +16,14 @@ class ContractRow(Protected):
     """One contract as this end sees it; `partner_*` is the other end."""
 
     __tablename__ = "contracts"
+    later: ClassVar[frozenset[str]] = frozenset({"evidence_retention_days"})
 
     contract_id: Mapped[str] = mapped_column(String(128), primary_key=True)
     role: Mapped[str] = mapped_column(String(16))
     status: Mapped[str] = mapped_column(String(16))
     end_reason: Mapped[str | None] = mapped_column(String(16))
     expired_time: Mapped[int] = mapped_column(BigInteger)
+    evidence_retention_days: Mapped[int | None]
     partner_node_id: Mapped[str] = mapped_column(String(128))
     partner_address: Mapped[str] = mapped_column(String(512))
     partner: Mapped[dict[str, Any]] = mapped_column(Sealed("contracts.partner"))

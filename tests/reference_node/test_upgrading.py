@@ -11,10 +11,15 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from reference_node.errors import ConfigError
+from reference_node.evidence.keeper import Head
+from reference_node.evidence.records import canonical
 from reference_node.security.errors import StoreTampered
 from reference_node.security.vault import Vault, load_kek
 from reference_node.store import Store, migrate
+from reference_node.store.contracts import ContractRow
+from reference_node.store.evidence import EvidenceHeadRow
 from reference_node.store.jobs import TaskRow, find_task, parts_of
+from reference_node.store.sealed import spelled
 from reference_node.store.shared import TableKeyring
 
 CANARY = "canary-5b21c7"
@@ -37,6 +42,17 @@ TASK = {
     "attempt": 1,
     "priority": 5,
     "created_at": 1,
+}
+CONTRACT = {
+    "contract_id": "contract-1",
+    "role": "APPROVER",
+    "status": "APPROVED",
+    "expired_time": 2_000_000_000_000,
+    "partner_node_id": "b",
+    "partner_address": "http://b.test",
+    "own_auth_type": "SM3_SM2",
+    **dict.fromkeys(("end_reason", "partner_auth_type", "partner_credential", "partner_key", "application_digest")),
+    **dict.fromkeys(("created_at", "updated_at"), 1),
 }
 PART = {"task_id": "task-0", "node_id": "a", "position": 0, "status": "SUCCESS", "attempt": 1}
 
@@ -143,6 +159,45 @@ def test_an_empty_database_is_upgraded_without_a_vault(tmp_path: Path) -> None:
     engine.dispose()
     Store(url).close()
     assert (tmp_path / "node.db.version-0002").exists()
+
+
+def test_codes_of_contracts_and_of_the_evidence_fit_after_the_upgrade(tmp_path: Path) -> None:
+    """9.2-d-3: what has no term of its own keeps its code; a term that is written in by hand is noticed."""
+    vault = Vault.of_folder(tmp_path)
+    url = f"sqlite:///{tmp_path / 'node.db'}"
+    engine = sa.create_engine(url)
+    migrate.upgrade(engine, version="0003")
+    coded = {**CONTRACT, "partner": {"name": "节点"}}
+    mac = vault.mac(spelled(coded), b"contracts")
+    closed = vault.seal(json.dumps(coded["partner"]).encode(), b"contracts.partner")
+    head: dict[str, Any] = {
+        "seq": 7,
+        "hash": "h",
+        "segment": vault.new_key(),
+        "begun_seq": 1,
+        "begun_at": 5,
+        "signed_seq": 6,
+    }
+    with engine.begin() as connection:
+        _insert(connection, "contracts", {**coded, "partner": closed, "mac": mac, "poll_at": 0})
+        code = vault.mac(canonical(head), b"evidence.head")
+        _insert(connection, "evidence_head", {"id": 1, **head, "code": code})
+    engine.dispose()
+    store = Store(url, vault=lambda _: vault)
+    try:
+        with store.read() as session:
+            contract = session.scalars(sa.select(ContractRow)).one()
+            assert (contract.partner, contract.evidence_retention_days) == ({"name": "节点"}, None)
+            row = session.execute(sa.select(*EvidenceHeadRow.__table__.columns)).one()
+            vault.check(Head(**head, agreed=row.agreed).spelled(), row.code, b"evidence.head")
+        with store.reading() as connection:
+            assert migrate.differences(connection) == []
+        with store.begin() as session:
+            session.connection().exec_driver_sql("UPDATE contracts SET evidence_retention_days = 183")
+        with store.read() as session, pytest.raises(StoreTampered):
+            session.scalars(sa.select(ContractRow)).one()
+    finally:
+        store.close()
 
 
 @pytest.mark.slow

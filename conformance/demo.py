@@ -84,6 +84,10 @@ class Secured:
         revoked = {"revoked": str(own / "certificate.pem"), "revoked_key": str(own / "key.pem")}
         return {"mode": self.mode, "ca": str(self.ca / "ca.pem"), "crl": str(self.ca / "ca.crl"), **issuer, **revoked}
 
+    def hooks(self) -> dict[str, list[str]]:
+        """Return the command of a profile by which a certificate is revoked."""
+        return {"revoke": [sys.executable, "-m", "conformance.cli", "pki", "revoke", "--ca", str(self.ca)]}
+
 
 def _pki(*words: str) -> None:
     done = subprocess.run(
@@ -221,7 +225,8 @@ def two_nodes(faults: Sequence[str] = (), tls: str = "off") -> Iterator[dict[str
         peer = stack.enter_context(serve(root / "peer", "hutong-node-2", secured=secured))
         between = stack.enter_context(relay(root / "relay", faults))
         gap = {"folder": str(root / "gap" / BEYOND), "partner": BEYOND, "relay": between}
-        profile = profile_of(target, peer, site.hooks()) | {"gap": gap}
+        hooks = site.hooks() | ({} if secured is None else secured.hooks())
+        profile = profile_of(target, peer, hooks) | {"gap": gap}
         yield profile if secured is None else {**profile, "tls": secured.profile()}
 
 

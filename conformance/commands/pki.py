@@ -65,7 +65,8 @@ def issue(
 
 @pki.command()
 def revoke(
-    which: Annotated[str, typer.Argument(help="Number of a certificate, or id of a node.")], ca: CaOption = Path("ca")
+    which: Annotated[str, typer.Argument(help="Number or file of a certificate, or id of a node.")],
+    ca: CaOption = Path("ca"),
 ) -> None:
     """Revoke a certificate, or all of a node's; nodes read the new list by themselves · 吊销证书。"""
     from reference_node.security.pki import Pki

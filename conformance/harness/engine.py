@@ -180,6 +180,7 @@ def stage(
         deposits=deposits.of(profile.hooks),
         tamper=tampering.of(profile.hooks),
         hands=hooks.of(profile.hooks),
+        revoke=hooks.revoking(profile.hooks),
         gap=FarSide(profile.gap, profile.target.node_id, time, receiver.handle) if profile.gap else None,
         relay=RelayEnds(profile.relay, time) if profile.relay else None,
     )

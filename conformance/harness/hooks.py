@@ -7,6 +7,10 @@
     kill_replica = ["..."]   kill: one instance of the target is ended without notice (9.2-e-4); start: it runs again
     fill_disk = ["..."]      fill: the target's storage takes nothing more (9.2-d-4); free: it does again
 
+One is called with a file, the certificate in PEM of a node that the suite plays:
+
+    revoke = ["..."]         the certificate is on the revocation list that the target goes by (9.2-a), for good
+
 Guarantees: a command ends within its time or is ended; one that fails stops the scenario with the end of what it said,
 so that nothing is judged of it; whatever was disturbed is put right again, also where a scenario ends early.
 """
@@ -17,6 +21,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from types import MappingProxyType
 
 from conformance.harness.errors import Undrivable
@@ -53,6 +58,7 @@ DEEDS: Mapping[Hook, tuple[Deed, Deed]] = MappingProxyType(
     }
 )
 Helper = Callable[[Deed], None]
+Revoker = Callable[[Path], None]
 Hands = Mapping[Hook, Helper]
 
 
@@ -87,15 +93,22 @@ def disturbed(helper: Helper, hook: Hook) -> Iterator[Callable[[], None]]:
         put_right()
 
 
-def _calling(hook: Hook, command: tuple[str, ...]) -> Helper:
-    def call(deed: Deed) -> None:
-        where = f"profile: operator_hooks.{hook} {deed} failed"
-        try:
-            done = subprocess.run((*command, deed), capture_output=True, timeout=SECONDS, check=False)
-        except (OSError, subprocess.SubprocessError) as failure:
-            raise Undrivable(f"{where}: {type(failure).__name__}") from failure
-        if done.returncode:
-            said = done.stderr.decode("utf-8", "replace").strip()[-_SAID:]
-            raise Undrivable(f"{where}: exit code {done.returncode} {said}".rstrip())
+def revoking(hooks: Hooks | None) -> Revoker | None:
+    """Return what revokes a certificate, None where the operator lends no command for that."""
+    command = () if hooks is None else hooks.revoke
+    return (lambda certificate: _run(command, str(certificate), "revoke")) if command else None
 
-    return call
+
+def _calling(hook: Hook, command: tuple[str, ...]) -> Helper:
+    return lambda deed: _run(command, deed, f"{hook} {deed}")
+
+
+def _run(command: tuple[str, ...], word: str, what: str) -> None:
+    where = f"profile: operator_hooks.{what} failed"
+    try:
+        done = subprocess.run((*command, word), capture_output=True, timeout=SECONDS, check=False)
+    except (OSError, subprocess.SubprocessError) as failure:
+        raise Undrivable(f"{where}: {type(failure).__name__}") from failure
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip()[-_SAID:]
+        raise Undrivable(f"{where}: exit code {done.returncode} {said}".rstrip())

@@ -30,7 +30,7 @@ from conformance.harness.deposits import Deposits
 from conformance.harness.errors import Blame, NotOffered, Prerequisite, Undrivable
 from conformance.harness.gap import FarSide
 from conformance.harness.gap_relay import RelayEnds
-from conformance.harness.hooks import Hands
+from conformance.harness.hooks import Hands, Revoker
 from conformance.harness.partner import Behaviour, Partner, Receiver
 from conformance.harness.profile_model import Profile, Role
 from conformance.harness.records import INTERRUPTED, Answer, Direction, Exchange, Request, Transcript
@@ -80,6 +80,7 @@ class Stage:
     deposits: Deposits | None = None
     tamper: Hand | None = None
     hands: Hands = field(default_factory=dict)
+    revoke: Revoker | None = None
     gap: FarSide | None = None
     relay: RelayEnds | None = None
 

@@ -111,7 +111,13 @@ def _secured(faults: Sequence[str]) -> ServedLab:
     issuer = {"issuer": anchors["ca"], "issuer_key": root / "ca-key.pem"}
     files = anchors | issuer | {"revoked": revoked.certificate, "revoked_key": revoked.key}
     tls = {"mode": "intl", **{name: str(path) for name, path in files.items()}}
-    return replace(_staged(server, {"grpc": server.grpc_address or ""}, {"tls": tls}), folder=folder)
+    staged = _staged(server, {"grpc": server.grpc_address or ""}, {"tls": tls})
+    current = replace(staged.collector.stage, revoke=lambda certificate: _revoke(ca, certificate))
+    return replace(staged, collector=engine.Collector(current), folder=folder)
+
+
+def _revoke(ca: Pki, certificate: Path) -> None:
+    ca.revoke(str(certificate))
 
 
 def _staged(server: NodeServer, places: Mapping[str, str], more: Mapping[str, Any]) -> ServedLab:

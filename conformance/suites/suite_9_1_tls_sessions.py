@@ -1,13 +1,16 @@
-"""Sessions of TLS that are taken up again, by whom they are not of, without a certificate, after its time (9.2-a)."""
+"""Sessions of TLS that are taken up by others, without a certificate, after its time or its revocation (9.2-a)."""
 
 from __future__ import annotations
 
-from conformance.harness.errors import NotOffered
+from contextlib import ExitStack, closing
+
+from conformance.harness.errors import NotOffered, Undrivable
 from conformance.harness.partner import Partner
 from conformance.harness.records import SHOWN_COUNTS
 from conformance.harness.registry import scenario
+from conformance.harness.target import Transport
 from conformance.harness.tls import BRIEF_SECONDS, Flaw, Guise
-from conformance.harness.tls_sessions import Kind, SessionTransport
+from conformance.harness.tls_sessions import Kind, OpenTransport, SessionTransport
 from conformance.harness.world import World
 from conformance.suites.contracts import ref
 
@@ -64,3 +67,41 @@ def test_tls_sessions_late(world: World) -> None:
     for kind, first in begun.items():
         late = _again(world, bare, partner, kind, first)
         world.call(f"{kind}:late", partner, "contractQuery", ref(partner), breaks=SHOWN_COUNTS, transport=late)
+
+
+@scenario()
+def test_tls_revoked_meanwhile(world: World) -> None:
+    """A certificate is revoked while its node has a connection open and sessions kept; the node goes on (9.2-a)."""
+    wardrobe = world.stage.wardrobe
+    if world.profile.tls is None or wardrobe is None:
+        raise NotOffered("profile: there is no [tls]")
+    if not wardrobe.issues:
+        raise NotOffered("profile: [tls] has no issuer, so no certificate can be made that may be revoked")
+    if world.stage.revoke is None:
+        raise Undrivable("profile: [operator_hooks] names no revoke command, called with the file of a certificate")
+    own, bare = Guise(wardrobe), Guise(wardrobe, Flaw.BARE)
+    partner, other = world.partner("revoked"), world.partner("other")
+    kinds = [kind for kind in Kind if _over(world, own, partner, kind).spoken()]
+    world.fact("kinds", [kind.value for kind in kinds])
+    begun = {kind: _over(world, own, partner, kind) for kind in kinds}
+    with ExitStack() as stack:
+        line, others, anew = (
+            stack.enter_context(closing(OpenTransport(world.profile.target.url, own, node.node_id)))
+            for node in (partner, other, partner)
+        )
+        _known(world, "open:before", partner, line)
+        _known(world, "other:before", other, others)
+        for kind, first in begun.items():
+            _known(world, f"{kind}:begun", partner, first)
+        world.stage.revoke(wardrobe.files(partner.node_id)[0])
+        _known(world, "other:after", other, others)
+        _known(world, "open:after", partner, line, SHOWN_COUNTS)
+        _known(world, "anew", partner, anew, SHOWN_COUNTS)
+        for kind, first in begun.items():
+            _known(world, f"{kind}:after", partner, _again(world, bare, partner, kind, first), SHOWN_COUNTS)
+
+
+def _known(world: World, step: str, partner: Partner, over: Transport, breaks: str = "") -> None:
+    """Ask the target who it is; that operation asks for nothing but a certificate."""
+    node = {"node_id": world.profile.target.node_id}
+    world.call(step, partner, "nodeQuery", node, breaks=breaks, transport=over)

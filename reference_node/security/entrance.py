@@ -13,7 +13,9 @@ from typing import Final
 from reference_node.errors import Refusal
 from reference_node.node import Node
 from reference_node.security import signing
+from reference_node.security.certificates import Certificate
 from reference_node.security.guards import OF_COMPONENTS, REMOTE_OF_GAP, Incoming
+from reference_node.security.trust import Trust
 
 _OWN_SIDE: Final = "/v1/platform/"
 _DATA_PLANE: Final = tuple(f"/v1/interconn/chan/{name}" for name in ("push", "pop", "peek", "release"))
@@ -36,8 +38,7 @@ def check(node: Node, incoming: Incoming) -> None:
         return
     if presented.certificate is None:
         raise Refusal("CLIENT_CERTIFICATE_MISSING")
-    judged = not (presented.resumed and node.faults.on("resumed-certificate-not-judged"))
-    if presented.holder is None or (judged and node.tls.trust.withdrawn(presented.certificate, node.now())):
+    if presented.holder is None or _withdrawn(node, node.tls.trust, presented.certificate, resumed=presented.resumed):
         raise Refusal("CERTIFICATE_REFUSED")
     if presented.resumed and node.faults.on("resumed-session-not-compared"):
         return
@@ -45,3 +46,12 @@ def check(node: Node, incoming: Incoming) -> None:
         return
     if incoming.headers.get(signing.SOURCE, presented.holder.node_id) != presented.holder.node_id:
         raise Refusal("CERTIFICATE_MISMATCH", pointer=signing.SOURCE)
+
+
+def _withdrawn(node: Node, trust: Trust, certificate: Certificate, *, resumed: bool) -> bool:
+    """Tell whether the certificate of an open connection counts no more, as the defects of this node leave it."""
+    if resumed and node.faults.on("resumed-certificate-not-judged"):
+        return False
+    if node.faults.on("revocation-spares-session" if resumed else "revocation-spares-connection"):
+        return trust.expired(certificate, node.now())
+    return trust.withdrawn(certificate, node.now())

@@ -25,6 +25,7 @@ from reference_node.security.certificates import Authority, Holder
 from reference_node.security.errors import SecurityFailure
 from reference_node.security.keys import PrivateKey
 from reference_node.security.suites import AuthType
+from reference_node.security.trust import Trust
 
 SUITES: Final = {"sm2": AuthType.SM3_SM2, "p256": AuthType.SHA256_ECDSA}
 CA: Final = "ca.pem"
@@ -103,15 +104,31 @@ class Pki:
         return files
 
     def revoke(self, which: str) -> list[Issued]:
-        """Revoke the certificate of a number, or all of a node's, and write the list; return what was revoked."""
+        """Revoke the certificate of a number or in a file, or all of a node's, and write the list; return them."""
         number, rows = self._index()
-        chosen = [row for row in rows if which in (row.serial, row.node_id) and not row.revoked]
+        named = {row.serial for row in rows if which in (row.serial, row.node_id)}
+        if not named and Path(which).is_file():
+            shown = self._shown(Path(which))
+            rows += [] if shown.serial in {row.serial for row in rows} else [shown]
+            named = {shown.serial}
+        chosen = [row for row in rows if row.serial in named and not row.revoked]
         if not chosen:
             raise ConfigError(f"no certificate in force is of {which}", hint="`hutong pki show` lists them")
         at = _now().isoformat()
         self._write_index(number, [replace(row, revoked=at) if row in chosen else row for row in rows])
         self.write_crl()
         return chosen
+
+    def _shown(self, path: Path) -> Issued:
+        """Return the row of a certificate of this CA that the index need not know."""
+        try:
+            shown = certificates.read_all(path.read_text(encoding="ascii"))[0]
+            Trust(self.folder / CA).check(shown, int(_now().timestamp() * 1000))
+        except (OSError, UnicodeDecodeError, SecurityFailure) as wrong:
+            raise ConfigError(f"{path} is no certificate of this CA: {wrong}", hint="give its PEM file") from wrong
+        holder, expires = shown.holder or Holder("", "", ()), shown.parsed.not_valid_after_utc.isoformat()
+        addresses = tuple(str(address) for address in holder.addresses)
+        return Issued(f"{shown.serial:x}", holder.node_id, holder.role, addresses, expires)
 
     def write_crl(self, days: int = 30) -> Path:
         """Write the revocation list, valid from now for some days."""

@@ -47,7 +47,12 @@ _GROUPS: Final = {Mode.INTL: b"X25519MLKEM768:X25519:P-256", Mode.GM: b"curveSM2
 _SIGNATURES: Final = {Mode.INTL: b"ecdsa_secp256r1_sha256", Mode.GM: b"sm2sig_sm3"}
 _WEAK: Final = "ECDHE-ECDSA-AES128-SHA"  # what defects offer beside the suites of the registry
 _CLIENT_RENEGOTIATION: Final = 1 << 8  # SSL_OP_ALLOW_CLIENT_RENEGOTIATION
-_RESUMING: Final = ("resumed-certificate-not-judged", "resumed-session-not-compared", "resumed-without-certificate")
+_RESUMING: Final = (
+    "resumed-certificate-not-judged",
+    "resumed-session-not-compared",
+    "resumed-without-certificate",
+    "revocation-spares-session",
+)
 _LAXITIES: Final = ("server-address-not-checked", "server-node-id-not-checked")
 _GRPC_LAXITIES: Final = ("grpc-server-address-not-checked", "grpc-server-node-id-not-checked")
 _UNKNOWN: Final = (3, 20, 21, 27)  # the errors of chains to a CA that is not known, and of its missing list
@@ -113,7 +118,8 @@ class SecureChannel:
         with self._lock:
             stamp = (self.trust.stamp, tuple(path.stat().st_mtime_ns for path in self.files))
             made = self._made.get(which)
-            if made is None or made[0] != stamp:
+            lasting = server and self._faults.on("revocation-spares-session")  # with the sessions that began under it
+            if made is None or (made[0] != stamp and not lasting):
                 made = self._made[which] = (stamp, self._context(server=server, protocol=protocol))
             return made[1]
 

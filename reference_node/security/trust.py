@@ -60,7 +60,7 @@ class Trust:
         """Return the CAs and lists as the files hold them now."""
         with self._lock:
             stamp = self._look()
-            if stamp != self._stamp:
+            if stamp != self._stamp and not self.faults.on("revocation-list-read-once"):
                 self._anchors = self._read()
                 self._stamp = stamp
             return self._anchors
@@ -96,8 +96,7 @@ class Trust:
 
     def withdrawn(self, certificate: Certificate, now_ms: int) -> bool:
         """Tell whether a certificate that counted once has expired or been revoked since; cheap enough to ask often."""
-        late = now_ms > certificate.parsed.not_valid_after_utc.timestamp() * 1000
-        if late and not self.faults.on("expired-certificate-taken"):
+        if self.expired(certificate, now_ms):
             return True
         if self.faults.on("revoked-certificate-taken"):
             return False
@@ -106,6 +105,11 @@ class Trust:
         except ConfigError:
             return True
         return (certificate.parsed.issuer.public_bytes(), certificate.serial) in revoked
+
+    def expired(self, certificate: Certificate, now_ms: int) -> bool:
+        """Tell whether a certificate's time is over."""
+        late = now_ms > certificate.parsed.not_valid_after_utc.timestamp() * 1000
+        return late and not self.faults.on("expired-certificate-taken")
 
     def _look(self) -> Stamp:
         try:

@@ -49,6 +49,23 @@ def test_a_command_that_fails_is_told_with_what_it_said() -> None:
         gone[Hook.FILL_DISK](Deed.FILL)
 
 
+def test_a_certificate_is_revoked_by_the_command_with_its_file(tmp_path: Path) -> None:
+    """The command is called with the file; without one there is nothing to call, and one that fails is told."""
+    lines, shown = tmp_path / "lines", tmp_path / "node.pem"
+    data = {"target": {"name": "x", "url": "http://x.test", "node_id": "x"}}
+    hook = {"revoke": [sys.executable, "-c", NOTING, str(lines)]}
+    revoke = hooks.revoking(parse_profile({**data, "operator_hooks": hook}, "here").hooks)
+    assert revoke is not None
+    revoke(shown)
+    assert lines.read_text() == f"{shown}\n"
+    assert hooks.revoking(None) is None
+    assert hooks.revoking(Hooks()) is None
+    broken = hooks.revoking(Hooks(revoke=(sys.executable, "-c", "import sys; sys.exit('not of this CA')")))
+    assert broken is not None
+    with pytest.raises(Undrivable, match=r"operator_hooks\.revoke failed: exit code 1 not of this CA"):
+        broken(shown)
+
+
 def test_a_command_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that does not end is ended, and told of."""
     monkeypatch.setattr(hooks, "SECONDS", 0.2)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 from OpenSSL import SSL
 
 from conformance.harness.records import Request
 from conformance.harness.target import Unanswered
 from conformance.harness.tls import Flaw, Guise
-from conformance.harness.tls_sessions import Kind, SessionTransport
+from conformance.harness.tls_sessions import Kind, OpenTransport, SessionTransport
 from conformance.selftest import served
 from conformance.selftest.inprocess import NODE_ID
 
@@ -59,5 +61,24 @@ def test_a_target_that_is_gone_leaves_the_request_unanswered() -> None:
         assert not gone.spoken()
         with pytest.raises(Unanswered, match="no answer"):
             gone.send(ASKED, 1.0)
+    finally:
+        room.close()
+
+
+@pytest.mark.parametrize("faults", [(), ("revocation-spares-connection",)], ids=["sound", "sparing"])
+def test_a_revocation_ends_an_open_connection_unless_a_defect_spares_it(faults: tuple[str, ...]) -> None:
+    """The connection stays the same one, and is not made again once it is over."""
+    room = served.served_lab(served.SESSIONS, faults)
+    try:
+        stage = room.collector.stage
+        assert stage.wardrobe is not None
+        assert stage.revoke is not None
+        with closing(OpenTransport(room.server.address, Guise(stage.wardrobe), "node-a")) as line:
+            assert [line.send(ASKED, 5.0).status for _ in range(2)] == [200, 200]
+            stage.revoke(stage.wardrobe.files("node-a")[0])
+            assert line.send(ASKED, 5.0).status == (200 if faults else 401)
+            line.close()
+            with pytest.raises(Unanswered, match="NotConnected"):
+                line.send(ASKED, 5.0)
     finally:
         room.close()

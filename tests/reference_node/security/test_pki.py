@@ -74,6 +74,22 @@ def test_revoked_certificate_is_refused_at_once(ca: Pki) -> None:
     trust.check(other, _now_ms())
 
 
+def test_a_certificate_is_revoked_by_its_file(ca: Pki, tmp_path: Path) -> None:
+    """One that the index does not know as well, as often as it is asked once; one of another CA is refused."""
+    shown = tmp_path / "shown.pem"
+    shown.write_bytes(ca.issue(NODE).certificate.read_bytes())
+    mine, trust = certificates.read(shown.read_text()), _trust(ca)
+    (ca.folder / "index.json").write_text('{"crl_number": 1, "issued": []}')
+    assert [(row.serial, row.node_id) for row in ca.revoke(str(shown))] == [(f"{mine.serial:x}", "node-a")]
+    assert trust.withdrawn(mine, _now_ms())
+    with pytest.raises(ConfigError, match="no certificate in force"):
+        ca.revoke(str(shown))
+    assert len(ca.issued()) == 1
+    other = Pki.init(tmp_path / "other", "p256").issue(NODE).certificate
+    with pytest.raises(ConfigError, match="no certificate of this CA"):
+        ca.revoke(str(other))
+
+
 def test_dates_are_judged_at_the_nodes_time(ca: Pki) -> None:
     """A certificate counts neither before nor after its time, and none under a list that is out of date."""
     mine = certificates.read(ca.issue(NODE, days=10).certificate.read_text())

@@ -26,7 +26,7 @@ from reference_node.gap.link import SCHEME, GapOutbound, Links
 from reference_node.identity import Identity
 from reference_node.interfaces import HANDLERS, channel, router
 from reference_node.node import Node
-from reference_node.runtime.catalogue import Catalogue, builtins
+from reference_node.runtime.catalogue import Catalogue, builtins, shipped
 from reference_node.runtime.contract import Runner
 from reference_node.runtime.launcher import Launcher
 from reference_node.runtime.logs import Journal
@@ -71,6 +71,7 @@ def create_app(
     clock = clock or SystemClock()
     faults = faults or Faults(config.faults)
     catalogue = builtins() if catalogue is None else catalogue
+    _check_allowed(config, catalogue)
     launcher = Launcher(catalogue, config.faults)
     store, vault = _opened(config)
     shared = TableSecrets(store) if store.shared else None
@@ -124,6 +125,15 @@ def node_of(app: flask.Flask) -> Node:
     """Return the node inside an application."""
     node: Node = app.extensions[EXTENSION]
     return node
+
+
+def _check_allowed(config: Config, catalogue: Catalogue) -> None:
+    """Refuse a configuration that would leave a component open because its name is misspelt."""
+    known = shipped() | {code for code, _ in catalogue}
+    for code in config.component_allow or ():
+        if code not in known:
+            hint = "components of the node: " + ", ".join(sorted(known))
+            raise ConfigError(f"[components] allow: no component {code} comes with the node", hint=hint)
 
 
 def _opened(config: Config) -> tuple[Store, Vault]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,11 @@ def _nodes(value: Any) -> str | None:
     return None if fits else "a list of node ids"
 
 
+def _nodes_by_name(value: Any) -> str | None:
+    fits = isinstance(value, Mapping) and all(_nodes(item) is None for item in value.values())
+    return None if fits else "a list of node ids for each name"
+
+
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:-")
 
 
@@ -173,6 +178,7 @@ class Config:
     keep_days: int = _key("job", 30, _number(0, 36_500))
     memory_most_mib: int = _key("job", 65_536, _number(1, 1_048_576), "memory_mib")
     session_linger_seconds: int = _key("job", 60, _number(0, 86_400))
+    component_allow: Mapping[str, Sequence[str]] | None = _key("components", None, _nodes_by_name, "allow")
     auditor_token: str | None = _key("evidence", None, _token)
     evidence_acts: tuple[str, ...] = _key("evidence", _ACTS, _some_of(*_ACTS, *Act), "acts")
     evidence_content: str = _key("evidence", "digests", _one_of("digests", "terms"), "content")

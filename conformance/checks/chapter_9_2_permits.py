@@ -12,6 +12,7 @@ from conformance.harness.story import MISSING, NoTwin, Story
 
 SHUT = ("PERMIT_MISSING", "RESOURCE_NOT_FOUND")
 ENDED = ("PERMIT_REVOKED", *SHUT)
+CLOSED = ("PERMIT_OUT_OF_SCOPE", "RESOURCE_NOT_APPROVED", *ENDED)
 
 # --- 9.2-b one layered scheme ---------------------------------------------------------------------------------------
 
@@ -121,6 +122,20 @@ def the_permit_does_not_outlast_the_contract(story: Story) -> Iterator[Finding]:
         )
 
 
+@check("9.2-b-1", "component_for_one_node", "COMPONENT_SHOWN_TO_OTHERS")
+def a_component_is_shown_to_the_named_node_only(story: Story) -> Iterator[Finding]:
+    """A node that a component is not there for finds it neither in the list nor by asking for it."""
+    code = "COMPONENT_SHOWN_TO_OTHERS"
+    yield from listing.lacks(story, "list-other", [story.fact("component")], code)
+    yield from expect.refused(story, "query-other", code, *SHUT, twin="query")
+
+
+@check("9.2-b-1", "component_for_one_node", "COMPONENT_RUN_FOR_OTHERS")
+def a_component_is_run_for_the_named_node_only(story: Story) -> Iterator[Finding]:
+    """A job of another node with the component is refused as it arrives, although its flow was approved."""
+    yield from expect.refused(story, "run-other", "COMPONENT_RUN_FOR_OTHERS", *CLOSED, twin="run")
+
+
 # --- 9.2-b-2 period, scope, number ----------------------------------------------------------------------------------
 
 
@@ -216,6 +231,21 @@ def a_withdrawn_flow_ends_its_tasks(story: Story) -> Iterator[Finding]:
     yield from _ended(story, "TASK_SURVIVES_FLOW")
 
 
+@check("9.2-b-3", "component_for_one_node", "COMPONENT_SURVIVES_WITHDRAWAL")
+def a_component_that_is_taken_back_is_gone_for_the_node(story: Story) -> Iterator[Finding]:
+    """The node that it was there for finds it no more, and its next job with it is refused."""
+    code = "COMPONENT_SURVIVES_WITHDRAWAL"
+    yield from listing.lacks(story, "list-late", [story.fact("component")], code)
+    yield from expect.refused(story, "query-late", code, *ENDED, twin="query")
+    yield from expect.refused(story, "run-late", code, *CLOSED, twin="run")
+
+
+@check("9.2-b-3", "component_withdrawn_at_work", "TASK_SURVIVES_COMPONENT")
+def a_component_that_is_taken_back_ends_its_tasks(story: Story) -> Iterator[Finding]:
+    """A task that works with a component ends once that is taken back, and the scheduler is told."""
+    yield from _ended(story, "TASK_SURVIVES_COMPONENT")
+
+
 @check("9.2-b-3", "permit_withdrawn_at_work", "WITHDRAWAL_NOT_NAMED")
 def the_scheduler_learns_that_a_permit_was_withdrawn(story: Story) -> Iterator[Finding]:
     """Where the end of the task is told with a reason, the reason is the withdrawal."""
@@ -251,3 +281,22 @@ def a_change_of_permissions_takes_effect_at_once(story: Story) -> Iterator[Findi
     code = "PERMISSION_CHANGE_WITHOUT_EFFECT"
     yield from expect.accepted(story, "use-shown", code)
     yield from expect.refused(story, "use-hidden", code, *ENDED, twin="use-shown")
+
+
+@check("9.2-b-4", "component_for_one_node", "COMPONENT_WITHHELD")
+def a_component_is_there_for_the_named_node(story: Story) -> Iterator[Finding]:
+    """The node that a component is there for finds it and may run it."""
+    yield from _is_there(story, "", "COMPONENT_WITHHELD")
+
+
+@check("9.2-b-4", "component_for_one_node", "COMPONENT_OPENING_WITHOUT_EFFECT")
+def a_component_that_is_opened_is_there_at_once(story: Story) -> Iterator[Finding]:
+    """The node to which it is opened finds it and may run it from that moment on."""
+    yield from _is_there(story, "-other-late", "COMPONENT_OPENING_WITHOUT_EFFECT")
+
+
+def _is_there(story: Story, after: str, code: str) -> Iterator[Finding]:
+    """A component is listed and described to a node, and a job of the node with it is taken."""
+    yield from listing.holds(story, f"list{after}", [story.fact("component")], code)
+    yield from expect.accepted(story, f"query{after}", code)
+    yield from expect.accepted(story, f"run{after}", code)

@@ -15,6 +15,7 @@ from conformance.suites.material import (
     heard,
     issued_permit,
     needed,
+    own_component,
     own_dataset,
     project_of_target,
     shown,
@@ -223,5 +224,61 @@ def test_permit_expired_at_work(world: World) -> None:
     partner = work.played(world)
     job_id, task_id = _on_data(world, partner, "brief", ends=True)
     world.elapse(world.facts["period"] + 0.5)
+    work.tells(world, "told", partner, task_id, "FAILED")
+    work.task_is(world, "ended", job_id, task_id, "FAILED")
+
+
+def _kept_for(world: World, *partners: Partner) -> dict[str, str]:
+    """Have the target's operator register a component that is there for some nodes only; return how it is named."""
+    world.offered("ownComponentUpdate")
+    code = world.id("kept")
+    nodes = [partner.node_id for partner in partners]
+    category = world.fact("category", world.id("kind"))
+    body = work.component(code, category=category, visibility="PROTECTED", partners=nodes)
+    return world.fact("component", own_component(world, "register", body))
+
+
+def _seen(world: World, after: str, partner: Partner, *, hidden: bool) -> None:
+    """Have a partner list the target's components and ask for the one, which may be kept from it."""
+    asked = {"contract_id": partner.contract_id}
+    breaks = "the component is not there for this node" if hidden else ""
+    mine = {**asked, "category": world.facts["category"], "page_size": 500}
+    world.call(f"list{after}", partner, "componentList", mine)
+    world.call(f"query{after}", partner, "componentQuery", {**asked, **world.facts["component"]}, breaks=breaks)
+
+
+@scenario()
+def test_component_for_one_node(world: World) -> None:
+    """A component is there for one node, then for another in its place (9.2-b-1, 9.2-b-3, 9.2-b-4)."""
+    chosen, other = work.played(world), work.played(world, "other")
+    named = _kept_for(world, chosen)
+    plan = work.dag({0: named["code"]}, first=())
+    flows = {}
+    for slug, partner in (("chosen", chosen), ("other", other)):
+        project_id, _ = drafts.joined_project(world, partner, f"prj-{slug}")
+        flows[slug] = work.approved_flow(world, partner, project_id, f"flow-{slug}", plan)
+    _seen(world, "", chosen, hidden=False)
+    _seen(world, "-other", other, hidden=True)
+    denied = "the component is run for another node only"
+    world.call("run", chosen, "jobCreate", work.offer(world, chosen, flows["chosen"], plan, "job-1"))
+    world.call("run-other", other, "jobCreate", work.offer(world, other, flows["other"], plan, "job-2"), breaks=denied)
+    opened = {**named, "visibility": "PROTECTED", "partners": [other.node_id]}
+    needed(world.own("update", "ownComponentUpdate", opened))
+    _seen(world, "-late", chosen, hidden=True)
+    _seen(world, "-other-late", other, hidden=False)
+    taken = work.offer(world, chosen, flows["chosen"], plan, "job-3")
+    world.call("run-late", chosen, "jobCreate", taken, breaks="the component was taken back from this node")
+    world.call("run-other-late", other, "jobCreate", work.offer(world, other, flows["other"], plan, "job-4"))
+
+
+@scenario()
+def test_component_withdrawn_at_work(world: World) -> None:
+    """A component is taken back from a partner while its task works with it (9.2-b-3)."""
+    partner = work.played(world)
+    named = _kept_for(world, partner)
+    job_id = work.joined(world, partner, work.dag({0: named["code"]}, first=()))
+    task_id = work.given(world, "begin", partner, job_id, "first")
+    work.demanded(work.task_is(world, "runs", job_id, task_id, "RUNNING"), "/status", "RUNNING")
+    needed(world.own("update", "ownComponentUpdate", {**named, "visibility": "PRIVATE"}))
     work.tells(world, "told", partner, task_id, "FAILED")
     work.task_is(world, "ended", job_id, task_id, "FAILED")

@@ -38,24 +38,28 @@ def registered(world: World) -> dict[int, str]:
     codes = {}
     for inputs in range(3):
         code = codes[inputs] = world.id(f"hold{inputs}")
-        info = {
-            "componentName": code,
-            "title": f"互通测试组件 {inputs}",
-            "provider": PROVIDER,
-            "version": VERSION,
-            "roleList": ["guest", "host", "arbiter"],
-            "storageEngine": ["local"],
-            "inputParam": [LINES, ANNOUNCE, WORD],
-            "inputData": [{"name": f"in{n}", "category": "dataset", "dataFormat": ["csv"]} for n in range(inputs)],
-            "outputData": [{"name": "out", "category": "dataset", "dataFormat": ["csv"]}],
-            "result": [{"resultCode": "0", "resultMessage": "成功"}],
-            "security": material.SECURITY,
-        }
-        body = {"imageUrl": f"registry.example/hutong/{code}:{VERSION}", "component_info": info}
-        body |= {"category": "互通测试", "visibility": "PUBLIC", "engine": "hutong-engine"}
-        body |= {"address": COMMAND, "address_type": "COMMAND"}
-        world.own(f"register-{inputs}", "ownComponentRegister", body).at("")
+        world.own(f"register-{inputs}", "ownComponentRegister", component(code, inputs)).at("")
     return codes
+
+
+def component(code: str, inputs: int = 0, **fields: Any) -> dict[str, Any]:
+    """Return the registration of the component; `fields` replace parts of it."""
+    info = {
+        "componentName": code,
+        "title": f"互通测试组件 {inputs}",
+        "provider": PROVIDER,
+        "version": VERSION,
+        "roleList": ["guest", "host", "arbiter"],
+        "storageEngine": ["local"],
+        "inputParam": [LINES, ANNOUNCE, WORD],
+        "inputData": [{"name": f"in{n}", "category": "dataset", "dataFormat": ["csv"]} for n in range(inputs)],
+        "outputData": [{"name": "out", "category": "dataset", "dataFormat": ["csv"]}],
+        "result": [{"resultCode": "0", "resultMessage": "成功"}],
+        "security": material.SECURITY,
+    }
+    body = {"imageUrl": f"registry.example/hutong/{code}:{VERSION}", "component_info": info}
+    body |= {"category": "互通测试", "visibility": "PUBLIC", "engine": "hutong-engine"}
+    return {**body, "address": COMMAND, "address_type": "COMMAND", **fields}
 
 
 def dag(codes: Mapping[int, str], **feeders: tuple[str, ...]) -> dict[str, Any]:

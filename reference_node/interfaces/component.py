@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reference_node.interfaces.calls import Call
-from reference_node.services import components
+from reference_node.services import component_checking, components
 
 
 def component_list(call: Call) -> dict[str, Any]:
@@ -45,12 +45,17 @@ def own_partner_component_query(call: Call) -> dict[str, Any]:
 
 def own_component_validate(call: Call) -> dict[str, Any]:
     """8.6.3-a: hold parameters against the self-description."""
-    return components.validate(call.node, call.session, call.body)
+    return component_checking.validate(call.node, call.session, call.body)
 
 
 def own_component_health(call: Call) -> dict[str, Any]:
     """8.6.3-b: look whether the service answers."""
-    return components.health(call.node, call.session, call.query)
+    return component_checking.health(call.node, call.session, call.query)
+
+
+def own_component_update(call: Call) -> dict[str, Any]:
+    """9.2-b: say anew for whom a component is there."""
+    return components.update(call.node, call.session, call.body)
 
 
 def own_component_deregister(call: Call) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def _fits(part: ComponentEntry, code: str, version: str, provider: str | None) -
 
 @cache
 def _builtins() -> tuple[Described, ...]:
-    """Return the components that come with every reference node, which do not stand in its list."""
+    """Return the components that come with every reference node; its list has those whose engine is installed."""
     folder = specs.folder() / "components"
     return tuple(json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json")))
 

@@ -62,8 +62,7 @@ Catalogue = Mapping[tuple[str, str], Builtin]
 def builtins() -> Catalogue:
     """Return the built-in components by code and version; reading them does not import the algorithms."""
     found = {}
-    for path in sorted((specs.folder() / "components").glob("*.json")):
-        described = json.loads(path.read_text(encoding="utf-8"))
+    for described in _descriptions():
         engine, code = _ENGINES.get(described["provider"]), described["componentName"]
         if engine is None:
             row = Builtin(described, ALGORITHM + code)
@@ -73,6 +72,16 @@ def builtins() -> Catalogue:
             continue
         found[row.key] = row
     return found
+
+
+def shipped() -> frozenset[str]:
+    """Return the codes of all components that come with the node, whether their engine is installed or not."""
+    return frozenset(described["componentName"] for described in _descriptions())
+
+
+def _descriptions() -> list[dict[str, Any]]:
+    folder = specs.folder() / "components"
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
 
 
 def in_black_box(provider: str, code: str) -> bool:

@@ -46,7 +46,7 @@ def description(node: Node, session: Session, part: Described) -> Described | No
         row = component_row(session, part)
         if row is None:
             return None
-        found = row.info
+        found = row.described
     return found if found["provider"] == part["provider"] else None
 
 
@@ -79,7 +79,7 @@ def work(node: Node, session: Session, job: JobRow, task: TaskRow, part: PartRow
         missing = f"this node has no component {wanted['componentName']} {wanted['version']}"
         brought_by = remedy(wanted["provider"])
         raise LaunchFailed(missing if brought_by is None else f"{missing}; {brought_by}")
-    if row is not None and row.info == described and row.address_type != "COMMAND":
+    if row is not None and row.described == described and row.address_type != "COMMAND":
         raise LaunchFailed(f"components with an address of type {row.address_type} are not run here")
     own_session = command(node, session, wanted) is not None
     party = part.party

@@ -1,11 +1,15 @@
-"""Whether a part of a partner's job may still run: its approval and its datasets are looked at while it does (9.2-b).
+"""Whether a part of a partner's job may still run: what it rests on is looked at while it does (9.2-b).
 
-Guarantees: a part begins only on what is approved and granted at that moment; once an approval or a permit is revoked,
-or its period is over, the parts that rest on it are stopped at once and the scheduler is told why (9.2-b-2, 9.2-b-3).
-A contract that has ended is not looked at here: it ends its jobs by itself.
+Guarantees: a part begins only on what is approved, granted and open to the initiator at that moment; once an approval
+or a permit is revoked, its period over or the component taken back, the parts that rest on it are stopped at once and
+the scheduler is told why (9.2-b-2, 9.2-b-3). A contract that has ended is not looked at here: it ends its jobs by
+itself.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -62,10 +66,25 @@ def _withdrawn(node: Node, session: Session, job: JobRow, task: TaskRow, part: P
         if not any(in_force(session, *item, initiator, node.now()) for item in agreed) and any(ends):
             ended = next(cause for cause in ends if cause is not None)
             return None if defect(node, "revoked-flow-spares-task") else ended
-    _, named = material.parameters(job, task, part.party, task.task_name)
     wanted = plan.component(job.dag, task.task_name)
+    if not open_to(node, session, wanted, initiator) and not defect(node, "closed-component-spares-task"):
+        return Cause.PERMIT_REVOKED
+    _, named = material.parameters(job, task, part.party, task.task_name)
     found = (_source(node, session, job, sources.kind_of(wanted, key), str(it)) for key, it in named.items() if it)
     return next((cause for cause in found if cause is not None), None)
+
+
+def open_to(node: Node, session: Session, part: Mapping[str, Any], node_id: str) -> bool:
+    """Tell whether a component of a DAG may be run here for a node: so configured, and so said by its owner."""
+    if node_id == node.node_id:
+        return True
+    row = material.component_row(session, part)  # one that has gone fails the launch by itself
+    return configured(node, part["componentName"], node_id) and (row is None or row.open_to(node_id))
+
+
+def configured(node: Node, code: str, node_id: str) -> bool:
+    """Tell whether `[components] allow` opens a component to a partner; one that it does not name is open."""
+    return node_id in (node.config.component_allow or {}).get(code, (node_id,))
 
 
 def _source(node: Node, session: Session, job: JobRow, kind: str, resource_id: str) -> Cause | None:

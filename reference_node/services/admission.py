@@ -2,7 +2,7 @@
 
 Guarantees: a DAG that cannot run, a component that this node does not have, a parameter or an input that is missing or
 wrong is refused with a pointer to its place; a partner's job runs only on a flow, or as a job, that this node has
-approved, with the very DAG that was approved, and only on data that the initiator may use.
+approved, with the very DAG that was approved, and only with components and on data that the initiator may use.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from reference_node.domain.approval import Kind
 from reference_node.errors import Refusal
 from reference_node.node import Node
 from reference_node.runtime.catalogue import in_black_box, remedy
-from reference_node.schedule import material, sources
+from reference_node.schedule import material, permitted, sources
 from reference_node.schedule.common import defect
 from reference_node.security import proofs
 from reference_node.services import vouching
@@ -103,7 +103,18 @@ def check_parts(node: Node, session: Session, job: JobRow, parties: tuple[plan.P
             raise Refusal("DAG_INVALID", pointer=f"/dag/components/{index}/input")
         for party in parties:
             if party.role in described.get("roleList", (party.role,)):
+                _check_open(node, session, job, part, f"/dag/components/{index}/componentName")
                 _check_part(node, session, job, party, part, described)
+
+
+def _check_open(node: Node, session: Session, job: JobRow, part: Mapping[str, Any], place: str) -> None:
+    """Run a component only for a node that it is open to (9.2-b-1).
+
+    Who has an approval knows the component from it and is told why; to others it does not exist.
+    """
+    if not permitted.open_to(node, session, part, job.initiator_node_id) and not defect(node, "component-run-for-all"):
+        approved = node.config.job_approval != "none"
+        raise Refusal("PERMIT_OUT_OF_SCOPE" if approved else "RESOURCE_NOT_FOUND", pointer=place)
 
 
 def _check_security(node: Node, stated: object, demanded: Mapping[str, Any] | None, place: str) -> None:

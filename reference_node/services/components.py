@@ -1,36 +1,37 @@
-"""Components (8.6): registered by their self-description, looked up, checked and taken away.
+"""Components (8.6): registered by their self-description, looked up, opened to partners and taken away.
 
-Guarantees: code and version name one component, which does not change once registered; partners see public ones only,
-a private one does not exist for them; a component that an agreed flow uses is not taken away; a service that does not
-answer is not reported as healthy.
+Guarantees: code and version name one component, of which nothing but for whom it is there changes once registered; a
+partner sees what is public or open to it, anything else does not exist for it (9.2-b-1); what is taken back from a
+partner is neither shown nor run for it from that moment on (9.2-b-3); a component that an agreed flow uses is not taken
+away. Components that come with the node are listed beside the registered ones, open as `[components] allow` says.
 """
 
 from __future__ import annotations
 
-import re
-import shlex
-import shutil
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
 from reference_node.domain import Status, dag, params, statement
 from reference_node.domain.approval import Kind
+from reference_node.domain.search import Match, matches
 from reference_node.errors import Refusal
 from reference_node.node import Node
+from reference_node.runtime.catalogue import Builtin
+from reference_node.schedule import permitted
 from reference_node.security.guards import Caller
 from reference_node.services import links, vouching
 from reference_node.services.approvals import Body
 from reference_node.services.lists import Listed, without_none
 from reference_node.store.approvals import ApprovalRow
-from reference_node.store.resources import ComponentRow, FlowRow, counts
+from reference_node.store.resources import BUILT_IN, PROTECTED, PUBLIC, UNSPECIFIED, ComponentRow, FlowRow, counts
 
-PUBLIC = "PUBLIC"
 _OWN, _PUBLIC = Listed("component"), Listed("public-component")
 _PORT = ("name", "title", "description", "category", "dataFormat", "type", "optional", "defaultValue", "validator")
-_IMAGE = re.compile(r"[a-z0-9]+([._:/@-]{1,2}[A-Za-z0-9]+)*")
+_CONFIGURED = "this component comes with the node: [components] allow of its configuration says for whom it is there"
 Row = ComponentRow
 
 
@@ -56,6 +57,8 @@ def register(node: Node, session: Session, body: Body) -> dict[str, Any]:
         created_at=node.now(),
         updated_at=node.now(),
     )
+    if row.visibility == PROTECTED:
+        row.protect(body["partners"])
     known = session.scalar(select(Row).where(Row.code == row.code, Row.version == row.version))
     if known is not None:
         if _content(known) == _content(row):
@@ -67,7 +70,7 @@ def register(node: Node, session: Session, body: Body) -> dict[str, Any]:
             raise Refusal("ID_TAKEN", pointer="/component_info/version")
         session.delete(known)
         session.flush()
-    if node.faults.on("component-versions-refused") and _versions(session, row.code):
+    if node.faults.on("component-versions-refused") and versions(session, row.code):
         raise Refusal("ID_TAKEN", pointer="/component_info/componentName")
     if not node.faults.on("component-not-kept"):
         session.add(row)
@@ -75,24 +78,25 @@ def register(node: Node, session: Session, body: Body) -> dict[str, Any]:
 
 
 def list_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[str, Any]:
-    """List this node's components (8.6.2-c)."""
+    """List this node's components (8.6.2-c), those that come with it at the end."""
     where = [_OWN.found(node, query, Row.code, Row)]
     if node.faults.on("own-component-list-omits-private"):
         where.append(Row.visibility == PUBLIC)
 
     def shown(row: ComponentRow) -> dict[str, Any]:
-        found = {**summary(row), "visibility": row.visibility}
+        found = {**summary(row), **_opened(row), "address_type": row.address_type}
         if node.faults.on("own-component-engine-wrong"):
             found["engine"] = "unknown"
         return found
 
-    return _page(node, session, query, _OWN, where, shown)
+    return _page(node, session, query, _OWN, where, shown, _built_in(node, session))
 
 
 def list_public(node: Node, session: Session, caller: Caller, query: Mapping[str, Any]) -> dict[str, Any]:
-    """List to a partner the components that are public (8.6.2-a)."""
+    """List to a partner the components that are there for it (8.6.2-a)."""
     links.with_caller(node, session, caller, query["contract_id"])
-    where = [] if node.faults.on("private-component-listed") else [Row.visibility == PUBLIC]
+    where = [_there_for(node, session, caller.node_id)]
+    built_in = [row for row in _built_in(node, session) if row.open_to(caller.node_id)]
 
     def shown(row: ComponentRow) -> dict[str, Any]:
         found = summary(row)
@@ -100,7 +104,7 @@ def list_public(node: Node, session: Session, caller: Caller, query: Mapping[str
             del found["engine"]
         return found
 
-    page = _page(node, session, query, _PUBLIC, where, shown)
+    page = _page(node, session, query, _PUBLIC, where, shown, built_in)
     if page["records"] and node.faults.on("public-component-list-cut-short"):
         page |= {"records": page["records"][:-1], "total": page["total"] - 1}
     return page
@@ -113,10 +117,10 @@ def query_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[st
         row = _other_version(session, row)
     found = {
         **detail(row),
-        "visibility": row.visibility,
+        **_opened(row),
         "imageUrl": row.image_url,
-        "component_info": row.info,
-        "created_at": row.created_at,
+        "component_info": row.described,
+        **without_none({"created_at": row.created_at}),
     }
     if node.faults.on("component-address-lost"):
         found |= {"address": row.image_url, "address_type": "IMAGE"}
@@ -130,12 +134,12 @@ def query_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[st
 
 
 def query_for(node: Node, session: Session, caller: Caller, query: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe a public component to a partner (8.6.2-b)."""
+    """Describe to a partner a component that is there for it (8.6.2-b)."""
     contract = links.with_caller(node, session, caller, query["contract_id"])
-    row = session.scalar(select(Row).where(Row.code == query["code"], Row.version == query["version"]))
+    row = _named(node, session, query)
     if row is None:  # answered like a hidden one, to the letter
         raise Refusal("RESOURCE_NOT_FOUND", pointer="/code")
-    if row.visibility != PUBLIC and not node.faults.on("private-component-answered"):
+    if not _is_there_for(node, row, caller.node_id):
         betrayed = node.faults.on("private-component-betrayed")
         raise Refusal("PERMIT_MISSING" if betrayed else "RESOURCE_NOT_FOUND", pointer="/code")
     if node.faults.on("public-component-version-ignored"):
@@ -174,55 +178,25 @@ def ask_partner(
     return answer
 
 
-def validate(node: Node, session: Session, body: Body) -> dict[str, Any]:
-    """Hold parameters against the self-description of a component (8.6.3-a)."""
-    try:
-        row = find(session, body)
-    except Refusal:
-        if node.faults.on("params-of-no-component-valid"):
-            return {"valid": True, "problems": []}
-        raise
-    if node.faults.on("params-of-first-version"):
-        row = _versions(session, row.code)[0]
-    declared = row.info["inputParam"]
-    problems = [found for found in params.problems(declared, body["params"]) if not _overlooked(node, found.reason)]
-    if node.faults.on("params-bounds-excluded"):
-        problems += [params.Problem("/params/batch", "on the bound") for value in _on_bounds(declared, body["params"])]
-    if node.faults.on("params-problem-not-named"):
-        problems = [params.Problem("/params", problem.reason) for problem in problems]
-    if node.faults.on("params-never-valid"):
-        problems = [params.Problem("/params", "refused")]
-    listed = [{"pointer": problem.pointer, "reason": problem.reason[:1024]} for problem in problems]
-    return {"valid": not problems, "problems": listed}
-
-
-def health(node: Node, session: Session, query: Mapping[str, Any]) -> dict[str, Any]:
-    """Look whether the service of a component answers (8.6.3-b)."""
-    try:
-        row = find(session, query)
-    except Refusal:
-        if node.faults.on("component-health-of-none"):
-            return {"status": "DOWN", "checked_at": node.now()}
-        raise
-    session.commit()
-    up, detail_ = _probe(node, row)
-    if row.address_type == "HTTP" and node.faults.on("component-service-not-asked"):
-        up = True
-    if row.address_type == "COMMAND" and node.faults.on("component-command-not-looked-for"):
-        up = True
-    if row.status != "AVAILABLE" and node.faults.on("component-never-recovers"):
-        up = False
-    if node.faults.on("component-health-always-down"):
-        up = False
-    row.status = "AVAILABLE" if up else "UNAVAILABLE"
-    session.merge(row)
-    return {"status": "UP" if up else "DOWN", "checked_at": node.now(), "detail": detail_}
+def update(node: Node, session: Session, body: Body) -> dict[str, Any]:
+    """Say anew for whom a component is there (9.2-b-3, 9.2-b-4); what runs for others is stopped."""
+    row = find(node, session, body)
+    partners = set(body.get("partners", ()))
+    if node.faults.on("component-withdrawal-lost"):
+        partners |= set(row.partners)
+    if node.faults.on("component-opening-lost"):
+        partners &= set(row.partners)
+    row.visibility, row.updated_at = body["visibility"], node.now()
+    row.protect(partners)
+    session.flush()
+    permitted.review(node, session)
+    return _opened(row)
 
 
 def deregister(node: Node, session: Session, body: Body) -> None:
     """Take a component away (8.6.4), unless a flow in force uses it."""
     try:
-        row = find(session, body)
+        row = find(node, session, body)
     except Refusal:
         if node.faults.on("component-deregistered-twice"):
             return
@@ -241,13 +215,83 @@ def deregister(node: Node, session: Session, body: Body) -> None:
     session.delete(row)
 
 
-def find(session: Session, named: Mapping[str, Any]) -> ComponentRow:
-    """Return a component by code and version."""
+def find(node: Node, session: Session, named: Mapping[str, Any]) -> ComponentRow:
+    """Return a registered component by code and version."""
     row = session.scalar(select(Row).where(Row.code == named["code"], Row.version == named["version"]))
     if row is None:
+        if (named["code"], named["version"]) in node.catalogue:
+            raise Refusal("REQUEST_INVALID", pointer="/code", hint=_CONFIGURED)
         known = session.scalar(select(Row.seq).where(Row.code == named["code"]).limit(1))
         raise Refusal("RESOURCE_NOT_FOUND", pointer="/code" if known is None else "/version")
     return row
+
+
+def found(node: Node, session: Session, named: Mapping[str, Any]) -> ComponentRow:
+    """Return a component by code and version, whether it is registered or comes with the node."""
+    return _named(node, session, named) or find(node, session, named)
+
+
+def _named(node: Node, session: Session, named: Mapping[str, Any]) -> ComponentRow | None:
+    row = session.scalar(select(Row).where(Row.code == named["code"], Row.version == named["version"]))
+    builtin = node.catalogue.get((named["code"], named["version"]))
+    return row if row is not None or builtin is None else _row_of(node, builtin)
+
+
+def _built_in(node: Node, session: Session) -> list[ComponentRow]:
+    """Return the components that come with the node, but those under whose name another is registered."""
+    codes = {code for code, _ in node.catalogue}
+    taken = {
+        (code, version) for code, version in session.execute(select(Row.code, Row.version).where(Row.code.in_(codes)))
+    }
+    return [_row_of(node, builtin) for key, builtin in sorted(node.catalogue.items()) if key not in taken]
+
+
+def _row_of(node: Node, builtin: Builtin) -> ComponentRow:
+    """Return a component that comes with the node as if it were registered; it is no part of the store."""
+    described, allowed = builtin.description, (node.config.component_allow or {}).get(builtin.key[0])
+    where = f"{described['provider']}/{builtin.key[0]}:{builtin.key[1]}"
+    row = Row(
+        code=builtin.key[0],
+        version=builtin.key[1],
+        name=described["title"],
+        description=described.get("description"),
+        engine=described["provider"],
+        developer=described["provider"],
+        visibility=PUBLIC if allowed is None else PROTECTED,
+        address=where,
+        address_type=BUILT_IN,
+        image_url=where,
+        info=dict(described),
+        status="AVAILABLE",
+    )
+    if allowed is not None:
+        row.protect(allowed)
+    return row
+
+
+def _there_for(node: Node, session: Session, partner: str) -> ColumnElement[bool]:
+    """Condition that a registered component is there for a partner."""
+    protected = session.scalars(select(Row).where(Row.visibility == PROTECTED)).all()
+    if not node.faults.on("protected-component-listed"):
+        protected = [row for row in protected if row.open_to(partner)]
+    if node.faults.on("protected-component-withheld"):
+        protected = []
+    closed = [code for code in node.config.component_allow or () if not permitted.configured(node, code, partner)]
+    shown = [PUBLIC, *(["PRIVATE"] if node.faults.on("private-component-listed") else [])]
+    open_to_it = or_(Row.visibility.in_(shown), Row.seq.in_([row.seq for row in protected]))
+    return open_to_it & Row.code.not_in(closed)
+
+
+def _is_there_for(node: Node, row: ComponentRow, partner: str) -> bool:
+    """Tell whether a component is there for a partner."""
+    if row.visibility != PUBLIC and node.faults.on(f"{row.visibility.lower()}-component-answered"):
+        return True
+    return row.open_to(partner) and permitted.configured(node, row.code, partner)
+
+
+def _opened(row: ComponentRow) -> dict[str, Any]:
+    """Return for whom a component is there, as its owner is told."""
+    return {"visibility": row.visibility, **({"partners": row.partners} if row.visibility == PROTECTED else {})}
 
 
 def summary(row: ComponentRow) -> dict[str, Any]:
@@ -277,21 +321,29 @@ def _page(
     listed: Listed,
     where: list[ColumnElement[bool]],
     shown: Any,
+    built_in: Sequence[ComponentRow],
 ) -> dict[str, Any]:
     wanted = select(Row).where(*where)
+    keyword, mode = query.get("keyword", ""), Match(query.get("match", Match.FUZZY))
+    more = [row for row in built_in if matches(keyword, mode, row.code, row.name)]
     for name in ("category", "developer"):
         if name in query:
             wanted = wanted.where(getattr(Row, name) == query[name])
+            more = [row for row in more if getattr(row, name) == query[name]]
     wanted = wanted.order_by(Row.code, Row.version)
-    statistics = {f"by_{name}": counts(session, wanted, getattr(Row, name)) for name in ("category", "engine")}
+    statistics = {}
+    for name in ("category", "engine"):
+        numbers = Counter(getattr(row, name) or UNSPECIFIED for row in more)
+        statistics[f"by_{name}"] = dict(numbers + Counter(counts(session, wanted, getattr(Row, name))))
     if node.faults.on(f"{listed.what}-statistics-left-empty"):
         statistics = {name: {} for name in statistics}
-    return {**listed.answer(node, session, query, wanted, shown), "statistics": statistics}
+    return {**listed.answer(node, session, query, wanted, shown, more), "statistics": statistics}
 
 
 def _content(row: ComponentRow) -> tuple[Any, ...]:
     """What makes one registration the same as another."""
-    return (row.info, row.category, row.engine, row.visibility, row.address, row.address_type, row.image_url)
+    opened = (row.visibility, row.partners)
+    return (row.described, opened, row.category, row.engine, row.address, row.address_type, row.image_url)
 
 
 _UNSTATED = {
@@ -331,7 +383,7 @@ def _other_version(session: Session, row: ComponentRow) -> ComponentRow:
     return session.scalar(select(Row).where(Row.code == row.code, Row.version != row.version).limit(1)) or row
 
 
-def _versions(session: Session, code: str) -> list[ComponentRow]:
+def versions(session: Session, code: str) -> list[ComponentRow]:
     """Return what is registered under a code, oldest first, for the defects that take one for another."""
     return list(session.scalars(select(Row).where(Row.code == code).order_by(Row.seq)))
 
@@ -339,42 +391,9 @@ def _versions(session: Session, code: str) -> list[ComponentRow]:
 def _found_or_another(node: Node, session: Session, query: Mapping[str, Any]) -> ComponentRow:
     """Return the component that is named, or with a defect another version of it."""
     try:
-        return find(session, query)
+        return found(node, session, query)
     except Refusal:
-        others = _versions(session, query["code"])
+        others = versions(session, query["code"])
         if not others or not node.faults.on("own-component-unknown-answered"):
             raise
         return others[0]
-
-
-_CARELESS = {
-    "required": "params-missing-overlooked",
-    "not of type": "params-type-overlooked",
-    "not in": "params-range-overlooked",
-    "does not meet": "params-choice-overlooked",
-    "the component has no": "params-unknown-overlooked",
-}
-
-
-def _overlooked(node: Node, reason: str) -> bool:
-    """Whether a defect does not see what is wrong with a parameter."""
-    return any(reason.startswith(words) and node.faults.on(fault) for words, fault in _CARELESS.items())
-
-
-def _on_bounds(declared: list[Mapping[str, Any]], given: Mapping[str, Any]) -> list[Any]:
-    """Return the parameters that lie on a bound of their range, for the defect that excludes the bounds."""
-    bounds = {param["name"]: param.get("validator", "").strip("[]").split(",") for param in declared}
-    return [value for name, value in given.items() if str(value) in bounds.get(name, ())]
-
-
-def _probe(node: Node, row: ComponentRow) -> tuple[bool, str]:
-    """Try the entry point: (whether it is there, what was seen)."""
-    if row.address_type == "HTTP":
-        up = node.partner.reaches(row.address)
-        return up, "the service answers" if up else "the service does not answer"
-    if row.address_type == "COMMAND":
-        command = shlex.split(row.address)[:1] if row.address.count("'") % 2 == 0 else []
-        up = bool(command) and shutil.which(command[0]) is not None
-        return up, "the command is installed" if up else "the command is not installed"
-    up = _IMAGE.fullmatch(row.address) is not None
-    return up, "image reference present" if up else "not an image reference"

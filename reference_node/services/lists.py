@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +45,9 @@ class Listed:
         query: Query,
         wanted: Select[Any],
         to_json: Callable[[Any], dict[str, Any]],
+        after: Sequence[Any] = (),
     ) -> dict[str, Any]:
-        """One page of an ordered selection, and the total of all pages."""
+        """One page of an ordered selection and of what comes after it, and the total of all pages."""
         number, size = query["page_num"], query["page_size"]
         if number > 1 and node.faults.on(f"{self.what}-pages-repeat"):
             number -= 1
@@ -54,7 +55,10 @@ class Listed:
             size = 500
         if node.faults.on(f"{self.what}-list-oldest-first"):
             wanted = wanted.order_by(None)
-        rows, total = listing(session, wanted, Window(number, size))
+        window = Window(number, size)
+        rows, total = listing(session, wanted, window)
+        rows += after[max(0, window.offset - total) : max(0, window.offset + size - total)]
+        total += len(after)
         if node.faults.on(f"{self.what}-total-counts-the-page"):
             total = len(rows)
         return {"records": [to_json(row) for row in rows], "total": total}

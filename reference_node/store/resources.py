@@ -6,6 +6,7 @@ Ids are unique; `seq` rises with creation, so that lists have one order (newest 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Index, Select, String, func, or_, select
@@ -16,6 +17,9 @@ from reference_node.store.base import Base
 from reference_node.store.sealed import Protected, Sealed
 
 UNSPECIFIED = "UNSPECIFIED"
+PUBLIC, PROTECTED = "PUBLIC", "PROTECTED"
+BUILT_IN = "BUILT_IN"
+_PARTNERS = "kept:partners"
 
 
 class Named(Protected):
@@ -128,6 +132,24 @@ class ComponentRow(Named):
     status: Mapped[str] = mapped_column(String(32))
 
     __table_args__ = (Index("components_by_code", "code", "version", unique=True),)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The self-description as it was registered; what this node keeps beside it is left out."""
+        return {name: value for name, value in self.info.items() if name != _PARTNERS}
+
+    @property
+    def partners(self) -> list[str]:
+        """The nodes for which a PROTECTED component is there."""
+        return list(self.info.get(_PARTNERS, ()))
+
+    def protect(self, partners: Iterable[str]) -> None:
+        """Write for which nodes it is there."""
+        self.info = {**self.described, _PARTNERS: sorted(partners)}
+
+    def open_to(self, node_id: str) -> bool:
+        """Tell whether the component is there for a partner (9.2-b)."""
+        return self.visibility == PUBLIC or (self.visibility == PROTECTED and node_id in self.partners)
 
 
 def found_by(

@@ -12,6 +12,7 @@ from tests.reference_node.sharing import DAG, SECURITY, agree_project
 
 Two = tuple[TestNode, TestNode]
 REF = {"code": "psi", "version": "1.0.0"}
+MINE = {"developer": "maker"}
 
 
 def described(version: str = "1.0.0", **fields: Any) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def described(version: str = "1.0.0", **fields: Any) -> dict[str, Any]:
     info = {
         "componentName": fields.pop("code", "psi"),
         "title": "隐私求交",
-        "provider": "hutong",
+        "provider": "maker",
         "version": version,
         "roleList": ["guest", "host"],
         "storageEngine": ["local"],
@@ -41,7 +42,7 @@ def test_a_component_is_found_as_it_was_registered(two: Two) -> None:
     given = described(address="http://psi.test/", address_type="HTTP", visibility="PRIVATE")
     assert a.own("ownComponentRegister", **given).data == REF
     found = a.own("ownComponentQuery", **REF).data
-    assert (found["name"], found["engine"], found["developer"]) == ("隐私求交", "own", "hutong")
+    assert (found["name"], found["engine"], found["developer"]) == ("隐私求交", "own", "maker")
     assert (found["address"], found["address_type"], found["visibility"]) == ("http://psi.test/", "HTTP", "PRIVATE")
     assert [port["name"] for port in found["inputs"]] == ["table", "batch"]
     assert [port["name"] for port in found["outputs"]] == ["joined"]
@@ -50,7 +51,7 @@ def test_a_component_is_found_as_it_was_registered(two: Two) -> None:
     del bare["engine"], bare["category"]
     a.own("ownComponentRegister", **bare)
     found = a.own("ownComponentQuery", code="psi", version="2.0.0").data
-    assert (found["engine"], found["address"], found["address_type"]) == ("hutong", "registry.example/psi:1", "IMAGE")
+    assert (found["engine"], found["address"], found["address_type"]) == ("maker", "registry.example/psi:1", "IMAGE")
     for pointer, ref in (("/version", {**REF, "version": "9"}), ("/code", {**REF, "code": "x"})):
         refused = a.own("ownComponentQuery", **ref)
         assert (refused.error, refused.data["pointer"]) == ("RESOURCE_NOT_FOUND", pointer)
@@ -62,7 +63,7 @@ def test_code_and_version_are_registered_once(two: Two) -> None:
     a.own("ownComponentRegister", **described())
     assert a.own("ownComponentRegister", **described()).data == REF
     assert a.own("ownComponentRegister", **described(engine="other")).error == "ID_TAKEN"
-    assert a.own("ownComponentList").data["total"] == 1
+    assert a.own("ownComponentList", **MINE).data["total"] == 1
     assert a.own("ownComponentQuery", **REF).data["engine"] == "own"
 
 
@@ -90,20 +91,20 @@ def test_lists_are_counted_and_partners_see_the_public_ones(two: Two) -> None:
     a.own("ownComponentRegister", **described())
     a.own("ownComponentRegister", **described("2.0.0", category="other"))
     a.own("ownComponentRegister", **described(code="lr", visibility="PRIVATE"))
-    own = a.own("ownComponentList", page_size=2).data
+    own = a.own("ownComponentList", **MINE, page_size=2).data
     assert [(item["code"], item["version"], item["engine"]) for item in own["records"]] == [
         ("lr", "1.0.0", "own"),
         ("psi", "1.0.0", "own"),
     ]
     assert (own["total"], own["statistics"]) == (3, {"by_category": {"求交": 2, "other": 1}, "by_engine": {"own": 3}})
-    seen = b.own("ownPartnerComponentList", contract_id=contract_id).data
+    seen = b.own("ownPartnerComponentList", **MINE, contract_id=contract_id).data
     assert [(item["version"], item["engine"]) for item in seen["records"]] == [("1.0.0", "own"), ("2.0.0", "own")]
     assert (seen["total"], seen["statistics"]["by_category"]) == (2, {"求交": 1, "other": 1})
     assert b.own("ownPartnerComponentList", contract_id=contract_id, category="other").data["total"] == 1
     detail = b.own("ownPartnerComponentQuery", contract_id=contract_id, **REF).data
     assert (detail["address"], detail["developer"], "component_info" in detail) == (
         "registry.example/psi:1",
-        "hutong",
+        "maker",
         False,
     )
     hidden = b.own("ownPartnerComponentQuery", contract_id=contract_id, code="lr", version="1.0.0")
@@ -191,5 +192,5 @@ def test_a_deregistered_version_is_gone_and_others_stay(two: Two) -> None:
         assert a.own(operation, **REF).error == "RESOURCE_NOT_FOUND"
     assert a.own("ownComponentDeregister", **REF).error == "RESOURCE_NOT_FOUND"
     assert b.own("ownPartnerComponentQuery", contract_id=contract_id, **REF).error == "PARTNER_REFUSED"
-    seen = b.own("ownPartnerComponentList", contract_id=contract_id).data
+    seen = b.own("ownPartnerComponentList", **MINE, contract_id=contract_id).data
     assert [item["version"] for item in seen["records"]] == ["2.0.0"]

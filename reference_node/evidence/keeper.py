@@ -156,7 +156,10 @@ class Keeper:
             if self._last_seen or session.scalar(select(EvidenceRow.seq).limit(1)):
                 raise self.vault.report(_HEAD, "is gone")
             return Head()
-        agreed = {days: Segment(*segment) for days, segment in row.agreed.items()}
+        try:
+            agreed = {days: Segment(*segment) for days, segment in json.loads(row.agreed).items()}
+        except (ValueError, TypeError, AttributeError) as broken:
+            raise self.vault.report(_HEAD, "does not fit its authentication code") from broken
         head = Head(row.seq, row.hash, row.segment, row.begun_seq, row.begun_at, row.signed_seq, agreed)
         self.vault.check(head.spelled(), row.code, _HEAD)
         if head.seq < self._last_seen:
@@ -318,7 +321,8 @@ class Keeper:
 
     def _put(self, session: Session, head: Head, *, new: bool) -> None:
         fields = {name: getattr(head, name) for name in head.__slots__} | {
-            "code": self.vault.mac(head.spelled(), _HEAD)
+            "agreed": json.dumps(head.agreed),
+            "code": self.vault.mac(head.spelled(), _HEAD),
         }
         if new:
             session.connection().execute(insert(EvidenceHeadRow), fields | {"id": 1})

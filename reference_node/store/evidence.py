@@ -6,9 +6,7 @@ empty once the segment of the record was destroyed at the end of its term.
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import JSON, BigInteger, Index, LargeBinary, String
+from sqlalchemy import BigInteger, Index, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from reference_node.store.base import Base
@@ -55,7 +53,8 @@ class CheckpointRow(Base):
 class EvidenceHeadRow(Base):
     """Where the chain ends, one row: whoever writes evidence locks it. `code` authenticates the rest of the row.
 
-    `segment` is being filled with what is kept as configured; `agreed` has, by days, those of the terms agreed upon.
+    `segment` is being filled with what is kept as configured; `agreed` has, by days, those of the terms agreed upon, in
+    JSON that the keeper reads: it reports what was altered so that it is none.
     """
 
     __tablename__ = "evidence_head"
@@ -67,5 +66,5 @@ class EvidenceHeadRow(Base):
     begun_seq: Mapped[int] = mapped_column(BigInteger)
     begun_at: Mapped[int] = mapped_column(BigInteger)
     signed_seq: Mapped[int] = mapped_column(BigInteger)
-    agreed: Mapped[dict[str, Any]] = mapped_column(JSON, server_default="{}")
+    agreed: Mapped[str] = mapped_column(Text, server_default="{}")
     code: Mapped[bytes] = mapped_column(LargeBinary)

@@ -189,7 +189,7 @@ def test_codes_of_contracts_and_of_the_evidence_fit_after_the_upgrade(tmp_path: 
             contract = session.scalars(sa.select(ContractRow)).one()
             assert (contract.partner, contract.evidence_retention_days) == ({"name": "节点"}, None)
             row = session.execute(sa.select(*EvidenceHeadRow.__table__.columns)).one()
-            vault.check(Head(**head, agreed=row.agreed).spelled(), row.code, b"evidence.head")
+            vault.check(Head(**head, agreed=json.loads(row.agreed)).spelled(), row.code, b"evidence.head")
         with store.reading() as connection:
             assert migrate.differences(connection) == []
         with store.begin() as session:

@@ -19,4 +19,4 @@ def upgrade() -> None:
     with op.batch_alter_table("contracts", schema=None) as batch_op:
         batch_op.add_column(sa.Column("evidence_retention_days", sa.Integer(), nullable=True))
     with op.batch_alter_table("evidence_head", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("agreed", sa.JSON(), server_default="{}", nullable=False))
+        batch_op.add_column(sa.Column("agreed", sa.Text(), server_default="{}", nullable=False))

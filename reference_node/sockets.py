@@ -40,6 +40,7 @@ class Server(wsgi.Server):
     """cheroot's server over these connections; it stops at once where nothing is being answered."""
 
     ConnectionClass = Connection
+    keep_alive_conn_limit = 256  # of 10, as cheroot has it, partners would shake hands anew for each request
     expiration_interval = 0.1  # it looks whether it shall stop as often as for connections that have expired
 
     def __init__(self, *given: Any, **named: Any) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.bindings.openssl.binding import Binding
 from OpenSSL import SSL
 from urllib3.contrib.pyopenssl import WrappedSocket
+from urllib3.util.wait import wait_for_read
 
 from conformance.harness import tls_probe
 from conformance.harness.records import Answer, Request
@@ -85,6 +86,12 @@ class OpenTransport:
             return _asked(self._carried, request)
         except _FAILURES as failure:
             raise _unanswered(self._url, failure) from failure
+
+    @property
+    def kept(self) -> bool:
+        """Whether the target has left the connection open, as it need not."""
+        sock = None if self._carried is None else self._carried.sock
+        return sock is not None and not wait_for_read(sock, timeout=0)
 
     def close(self) -> None:
         """End the connection."""

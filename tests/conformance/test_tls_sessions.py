@@ -75,9 +75,11 @@ def test_a_revocation_ends_an_open_connection_unless_a_defect_spares_it(faults: 
         assert stage.revoke is not None
         with closing(OpenTransport(room.server.address, Guise(stage.wardrobe), "node-a")) as line:
             assert [line.send(ASKED, 5.0).status for _ in range(2)] == [200, 200]
+            assert line.kept
             stage.revoke(stage.wardrobe.files("node-a")[0])
             assert line.send(ASKED, 5.0).status == (200 if faults else 401)
             line.close()
+            assert not line.kept
             with pytest.raises(Unanswered, match="NotConnected"):
                 line.send(ASKED, 5.0)
     finally:

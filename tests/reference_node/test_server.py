@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -10,9 +11,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -91,6 +94,18 @@ def test_a_server_that_stops_while_it_adds_threads_ends(monkeypatch: pytest.Monk
     assert not growing.is_alive()
     server.node.sessions.crowded()
     assert not [thread for thread in pool._threads if thread.is_alive()]
+
+
+def test_connections_of_many_partners_are_kept() -> None:
+    """A second request goes over the connection of the first, for each of more partners than cheroot would keep."""
+    with NodeServer(load_config(None, port=0, background=False)) as server, ExitStack() as stack:
+        host = urlsplit(server.address).netloc
+        lines = [stack.enter_context(closing(http.client.HTTPConnection(host, timeout=10))) for _ in range(40)]
+        for _ in range(2):
+            for line in lines:
+                line.request("GET", "/v1/interconn/node/query")
+                line.getresponse().read()
+                assert line.sock is not None
 
 
 def test_an_occupied_port_is_told_with_a_remedy() -> None:

@@ -33,7 +33,7 @@ from reference_node.runtime.logs import Journal
 from reference_node.schedule.driver import JobDriver
 from reference_node.security.errors import SecurityFailure
 from reference_node.security.tls import channel_of, trust_of
-from reference_node.security.vault import KEYRING_FILE, CipherName, Vault, load_kek, read_kek
+from reference_node.security.vault import KEYRING_FILE, CipherName, Vault, ask_kek, load_kek, read_kek
 from reference_node.services import CHORES, CONTRACT_ENDED
 from reference_node.store import Store
 from reference_node.store.backup import Backup
@@ -160,19 +160,26 @@ def _vault(config: Config, store: Store) -> Vault:
 
 def _vault_of(config: Config, store: Store) -> Vault:
     """Return the vault; its key-encryption key comes from where the configuration says, else from the data folder."""
-    kek = None
-    if config.key_env is not None:
-        kek = read_kek(os.environ.get(config.key_env, ""), f"the environment's {config.key_env}")
-    elif config.key_file is not None:
-        kek = load_kek(config.key_file)
+    kek = _kek(config)
     if not store.shared:
         return Vault.of_folder(config.data, kek=kek, cipher=config.cipher)
     if kek is None:
         raise ConfigError(
             "a database of several replicas needs the key that all of them have",
-            hint="give [store] key_file or key_env",
+            hint="give [store] key_file, key_env or key_command",
         )
     return Vault(kek, TableKeyring(store), CipherName(config.cipher))
+
+
+def _kek(config: Config) -> bytes | None:
+    """Return the key-encryption key of the one source that is configured, None where there is none."""
+    if sum(bool(source) for source in (config.key_env, config.key_file, config.key_command)) > 1:
+        raise ConfigError("[store] names several sources of the key", hint="keep one of key_file, key_env, key_command")
+    if config.key_env is not None:
+        return read_kek(os.environ.get(config.key_env, ""), f"the environment's {config.key_env}")
+    if config.key_command is not None:
+        return ask_kek(config.key_command)
+    return None if config.key_file is None else load_kek(config.key_file)
 
 
 def _links(node_id: str, config: Config, identity: Identity, clock: Clock, faults: Faults) -> Links | None:

@@ -98,6 +98,11 @@ def _names(value: Any) -> str | None:
     return None if fits else "a list of names"
 
 
+def _command(value: Any) -> str | None:
+    fits = _names(value) is None and value and all(value)
+    return None if fits else "a list of a program and its arguments"
+
+
 def _nodes(value: Any) -> str | None:
     fits = isinstance(value, (list, tuple)) and all(_identifier(item) is None for item in value)
     return None if fits else "a list of node ids"
@@ -120,6 +125,7 @@ class Config:
     cipher: str = _key("store", "SM4-GCM", _one_of("SM4-GCM", "AES-256-GCM"))
     key_file: Path | None = _key("store", None, _path)  # noqa: RUF009 - the same
     key_env: str | None = _key("store", None, _text)
+    key_command: tuple[str, ...] | None = _key("store", None, _command)
     seal_files: bool = _key("store", True, _flag)
     backup: Path | None = _key("store", None, _path)  # noqa: RUF009 - the same
     backup_seconds: int = _key("store", 60, _number(1, 86_400))

@@ -15,9 +15,10 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -45,6 +46,9 @@ _VERSION: Final = 1
 _HEAD_BYTES: Final = 1 + ID_BYTES + NONCE_BYTES
 _INDEX_ID: Final = b"index\0\0\0".hex()  # one for all times and all replicas: digests must stay comparable
 _OTHERS: Final = 0o077
+_ASK_SECONDS: Final = 30
+_SAID: Final = 200
+_ASKING: Final = "run [store] key_command by hand, as the user that the node runs as"
 KEY_FILE: Final = "vault.key"
 KEYRING_FILE: Final = "vault-keys.json"
 
@@ -289,6 +293,20 @@ def load_kek(path: Path) -> bytes:
             return read_kek(file.read(), path.name)
     except (OSError, UnicodeDecodeError) as unreadable:
         raise VaultKeyRefused(f"{path.name} cannot be read") from unreadable
+
+
+def ask_kek(command: Sequence[str]) -> bytes:
+    """Take a key-encryption key from what a command prints, such as the client of a KMS: 64 hex characters."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_ASK_SECONDS, check=True, text=True
+        )
+    except subprocess.CalledProcessError as failed:
+        said = f"{command[0]} ended with {failed.returncode}: {failed.stderr.strip()[-_SAID:]}"
+        raise VaultKeyRefused(said, hint=_ASKING) from failed
+    except (OSError, ValueError, subprocess.SubprocessError) as failed:
+        raise VaultKeyRefused(f"{command[0]} gives no key: {type(failed).__name__}", hint=_ASKING) from failed
+    return read_kek(done.stdout, f"what {command[0]} prints")
 
 
 def make_kek(path: Path) -> bytes:

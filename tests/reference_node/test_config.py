@@ -100,3 +100,23 @@ def test_exposed_or_broken_secrets_stop_the_start(tmp_path: Path) -> None:
     (tmp_path / "operator-token").write_text("\n")
     with pytest.raises(ConfigError, match="is empty"):
         Identity(tmp_path)
+
+
+def test_the_key_of_the_store_comes_from_a_command(tmp_path: Path) -> None:
+    """The data folder then holds no key of its own; another key, or two sources, are refused with a remedy."""
+    kms = _program(tmp_path / "kms", "5a" * 32)
+    node_of(create_app(Config(data=tmp_path / "data", key_command=kms, background=False))).close()
+    assert not (tmp_path / "data" / "vault.key").exists()
+    node_of(create_app(Config(data=tmp_path / "data", key_command=kms, background=False))).close()
+    with pytest.raises(ConfigError, match="key"):
+        create_app(Config(data=tmp_path / "data", key_command=_program(tmp_path / "other", "a5" * 32)))
+    with pytest.raises(ConfigError, match="several sources"):
+        create_app(Config(data=tmp_path / "data", key_command=kms, key_env="HUTONG_KEY"))
+    with pytest.raises(ConfigError, match="a list of a program and its arguments"):
+        _load(tmp_path, '[store]\nkey_command = "kms get"\n')
+
+
+def _program(path: Path, prints: str) -> tuple[str, ...]:
+    path.write_text(f"#!/bin/sh\necho {prints}\n", encoding="utf-8")
+    path.chmod(0o700)
+    return (str(path),)

@@ -5,12 +5,23 @@ from __future__ import annotations
 import json
 import pickle
 import secrets
+import sys
 
 import pytest
 
 from reference_node.security.errors import KeyDestroyed, StoreTampered, VaultKeyRefused
 from reference_node.security.keyring import FileKeyring, MemoryKeyring
-from reference_node.security.vault import KEK_BYTES, CipherName, Purpose, Vault, load_kek, make_kek, read_kek, renew_kek
+from reference_node.security.vault import (
+    KEK_BYTES,
+    CipherName,
+    Purpose,
+    Vault,
+    ask_kek,
+    load_kek,
+    make_kek,
+    read_kek,
+    renew_kek,
+)
 
 CONTEXT = b"permits.token"
 
@@ -188,6 +199,17 @@ def test_key_files_that_cannot_be_taken(tmp_path) -> None:
         read_kek("abcd", "HUTONG_KEY")
     with pytest.raises(VaultKeyRefused, match="read"):
         load_kek(tmp_path / "absent")
+
+
+def test_a_key_is_taken_from_what_a_command_prints() -> None:
+    """As the client of a KMS prints it; one that fails, or prints no key, is told with what it said."""
+    kek = "5a" * 32
+    assert ask_kek([sys.executable, "-c", f"print('{kek}')"]) == bytes.fromhex(kek)
+    for code, said in (("print('no')", "64 hex"), ("raise SystemExit('locked')", "ended with 1: locked")):
+        with pytest.raises(VaultKeyRefused, match=said):
+            ask_kek([sys.executable, "-c", code])
+    with pytest.raises(VaultKeyRefused, match="gives no key: FileNotFoundError"):
+        ask_kek(["/no/such/program"])
 
 
 def test_misuse_of_keys_is_refused() -> None:

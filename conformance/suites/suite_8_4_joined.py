@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from conformance.harness.partner import Partner, saying
+from conformance.harness.partner import Partner
 from conformance.harness.registry import scenario
 from conformance.harness.world import World
 from conformance.suites import drafts, material, work
@@ -83,7 +83,7 @@ def test_job_scheduled(world: World) -> None:
     world.awaited("started", partner, "jobStart", key)
     first = work.begun(world, "begun", partner, asked["job_id"], "first")
     world.call("running", partner, "jobStatusAll", key)
-    partner.answers("taskPoll", saying({"status": "FAILED"}))
+    work.fails_when_stopped(partner)
     world.call("stop", partner, "jobStopAll", key).at("")
     work.task_is(world, "task-stopped", asked["job_id"], first, "FAILED")
     work.called_back(world, "stopped-there", partner, asked["job_id"], first, "FAILED", role="guest")

@@ -75,7 +75,7 @@ def test_job_stopped(world: World) -> None:
     key = {"job_id": job_id}
     first = work.started(world, partner, job_id, "first")["first"]
     work.task_is(world, "first-runs", job_id, first, "RUNNING")
-    partner.answers("taskPoll", saying({"status": "FAILED"}))
+    work.fails_when_stopped(partner)
     world.own("stop", "ownJobStop", key)
     work.task_is(world, "task-stopped", job_id, first, "FAILED")
     world.awaited("stop-told", partner, "jobStop", key)
@@ -156,7 +156,7 @@ def test_job_timeout(world: World) -> None:
     job_id = work.own_job(world, partner, plan, timeout=seconds)
     first = work.started(world, partner, job_id, "first")["first"]
     work.task_is(world, "in-time", job_id, first, "RUNNING")
-    partner.answers("taskPoll", saying({"status": "FAILED"}))
+    work.fails_when_stopped(partner)
     world.elapse(seconds + 0.2)
     work.task_is(world, "stopped", job_id, first, "FAILED")
     work.called_back(world, "stopped-there", partner, job_id, first, "FAILED")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from conformance.harness.partner import Reply, saying
 from conformance.harness.registry import scenario
 from conformance.harness.world import World
 from conformance.suites import work
@@ -61,7 +60,7 @@ def test_task_log(world: World) -> None:
     lines = {**asked, "start": 0, "length": 10000}
     work.task_is(world, "runs", job_id, task_id, "RUNNING")
     world.eventually(lambda: True if _written(world, asked) else None)
-    partner.answers("taskPoll", saying({"status": "FAILED"}))
+    work.fails_when_stopped(partner)
     world.own("stop", "ownJobStop", {"job_id": job_id}).at("")
     work.job_is(world, "stopped", job_id, "FINISHED")
     world.own("count", "ownTaskLogLines", asked)
@@ -87,8 +86,7 @@ def test_task_stopped(world: World) -> None:
     tasks = work.started(world, partner, job_id, "left", "right")
     work.task_is(world, "right-runs", job_id, tasks["right"], "RUNNING")
     work.task_is(world, "left-runs", job_id, tasks["left"], "RUNNING")
-    polled = {tasks["left"]: "FAILED"}
-    partner.answers("taskPoll", lambda sent: Reply({"status": polled.get(str(sent.get("task_id")), "RUNNING")}))
+    work.fails_when_stopped(partner, tasks["left"])
     world.own("stop", "ownTaskStop", {**key, "task_name": "left"})
     world.awaited("stop-told", partner, "taskStop", {**key, "task_id": tasks["left"]})
     work.task_is(world, "left-stopped", job_id, tasks["left"], "FAILED")
@@ -130,7 +128,7 @@ def test_task_own_callbacks(world: World) -> None:
     work.task_is(world, "good-done", job_id, good, "SUCCESS")
     work.reported(world, "good-late", job_id, good, "FAILED")
     world.own("good-still", "ownTaskQuery", {"job_id": job_id, "task_id": good})
-    partner.answers("taskPoll", saying({"status": "FAILED"}))
+    work.fails_when_stopped(partner)
     work.reported(world, "bad-here", job_id, bad, "FAILED")
     work.task_is(world, "bad-failed", job_id, bad, "FAILED")
     work.job_is(world, "ended", job_id, "FINISHED")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from conformance.harness import planted, psi, psi_curves, sharing
@@ -40,13 +40,20 @@ def _rows(world: World) -> tuple[list[tuple[str, str]], list[str]]:
     shared, own, theirs = _names(MEMBERS), _names(OWN), _names(THEIRS)
     held = shared + own
     secrets.SystemRandom().shuffle(held)
-    rows = [(name, f"{10**9 + secrets.randbelow(10**9)}.{secrets.randbelow(100):02d}") for name in held]
+    rows: list[tuple[str, str]] = []
+    while _total(rows, shared)[0] % 10 == 0:  # a sum that ends in 0 could be rounded and still be right
+        rows = [(name, f"{10**9 + secrets.randbelow(10**9)}.{secrets.randbelow(100):02d}") for name in held]
     world.fact("held", held)
     world.fact("members", [name for name in held if name in shared])
     world.fact("values", [value for _, value in rows])
-    inside = [value for name, value in rows if name in shared]
-    world.fact("sum", [sum(int(value.replace(".", "")) for value in inside), len(inside)])
+    world.fact("sum", _total(rows, shared))
     return rows, shared + theirs
+
+
+def _total(rows: Sequence[tuple[str, str]], names: Sequence[str]) -> list[int]:
+    """Return the sum in hundredths and the number of the rows of these names."""
+    inside = [int(value.replace(".", "")) for name, value in rows if name in names]
+    return [sum(inside), len(inside)]
 
 
 @scenario()

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 
 from conformance.harness.errors import Prerequisite
-from conformance.harness.partner import Partner, saying
+from conformance.harness.partner import Partner, Reply, saying
 from conformance.harness.steps import Awaited, Told
 from conformance.harness.world import World
 from conformance.suites import drafts, material
@@ -108,6 +108,20 @@ def played(world: World, name: str = "partner", **particulars: Any) -> Partner:
     partner = world.signed_partner(name, **particulars)
     partner.answers("taskPoll", saying({"status": "RUNNING"}))
     return partner
+
+
+def fails_when_stopped(partner: Partner, task_id: str = "") -> None:
+    """Have the partner's tasks, or the one, run until it is told to stop them or their job, and have failed then."""
+
+    def told(_sent: Mapping[str, Any]) -> Reply:
+        partner.answers("taskPoll", lambda sent: Reply({"status": "FAILED" if concerned(sent) else "RUNNING"}))
+        return Reply()
+
+    def concerned(sent: Mapping[str, Any]) -> bool:
+        return task_id in ("", sent.get("task_id"))
+
+    for operation in ("taskStop", "jobStop"):
+        partner.answers(operation, told)
 
 
 def until(world: World, step: str, operation: str, data: Mapping[str, Any], pointer: str, *values: Any) -> Told:

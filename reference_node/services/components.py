@@ -27,11 +27,21 @@ from reference_node.services import links, vouching
 from reference_node.services.approvals import Body
 from reference_node.services.lists import Listed, without_none
 from reference_node.store.approvals import ApprovalRow
-from reference_node.store.resources import BUILT_IN, PROTECTED, PUBLIC, UNSPECIFIED, ComponentRow, FlowRow, counts
+from reference_node.store.resources import (
+    BUILT_IN,
+    PRIVATE,
+    PROTECTED,
+    PUBLIC,
+    UNSPECIFIED,
+    ComponentRow,
+    FlowRow,
+    counts,
+)
 
 _OWN, _PUBLIC = Listed("component"), Listed("public-component")
 _PORT = ("name", "title", "description", "category", "dataFormat", "type", "optional", "defaultValue", "validator")
 _CONFIGURED = "this component comes with the node: [components] allow of its configuration says for whom it is there"
+_ANSWERED = {PROTECTED: "protected-component-answered", PRIVATE: "private-component-answered"}
 Row = ComponentRow
 
 
@@ -277,14 +287,14 @@ def _there_for(node: Node, session: Session, partner: str) -> ColumnElement[bool
     if node.faults.on("protected-component-withheld"):
         protected = []
     closed = [code for code in node.config.component_allow or () if not permitted.configured(node, code, partner)]
-    shown = [PUBLIC, *(["PRIVATE"] if node.faults.on("private-component-listed") else [])]
+    shown = [PUBLIC, *([PRIVATE] if node.faults.on("private-component-listed") else [])]
     open_to_it = or_(Row.visibility.in_(shown), Row.seq.in_([row.seq for row in protected]))
     return open_to_it & Row.code.not_in(closed)
 
 
 def _is_there_for(node: Node, row: ComponentRow, partner: str) -> bool:
     """Tell whether a component is there for a partner."""
-    if row.visibility != PUBLIC and node.faults.on(f"{row.visibility.lower()}-component-answered"):
+    if row.visibility != PUBLIC and node.faults.on(_ANSWERED[row.visibility]):
         return True
     return row.open_to(partner) and permitted.configured(node, row.code, partner)
 

@@ -17,7 +17,7 @@ from reference_node.store.base import Base
 from reference_node.store.sealed import Protected, Sealed
 
 UNSPECIFIED = "UNSPECIFIED"
-PUBLIC, PROTECTED = "PUBLIC", "PROTECTED"
+PUBLIC, PROTECTED, PRIVATE = "PUBLIC", "PROTECTED", "PRIVATE"
 BUILT_IN = "BUILT_IN"
 _PARTNERS = "kept:partners"
 

@@ -36,6 +36,7 @@ from conformance.harness.world import World
 ROUNDS = 5
 REQUESTS = 1500
 CLIENTS = 4
+_SAID_LINES = 8  # of a certification that fails
 Prepared = tuple[str, dict[str, str]]
 
 
@@ -157,9 +158,11 @@ def certification() -> float:
     with tempfile.TemporaryDirectory(prefix="hutong-bench-") as folder:
         began = time.perf_counter()
         command = [sys.executable, "-m", "conformance.cli", "certify", "--demo", "--out", folder]
-        code = subprocess.run(command, capture_output=True, check=False).returncode
-        if code != 0:
-            raise SystemExit(f"the certification ended with exit code {code}: its length means nothing")
+        done = subprocess.run(command, capture_output=True, check=False, text=True)
+        if done.returncode != 0:
+            said = "\n".join((done.stdout + done.stderr).splitlines()[-_SAID_LINES:])
+            code = done.returncode
+            raise SystemExit(f"{said}\nthe certification ended with exit code {code}: its length means nothing")
         return time.perf_counter() - began
 
 

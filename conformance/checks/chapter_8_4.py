@@ -88,7 +88,7 @@ def job_priority_is_that_of_its_tasks(story: Story) -> Iterator[Finding]:
 
 @check("8.4.1-a", "job_timeout", "JOB_TIMEOUT_IGNORED")
 def job_ends_when_its_time_is_over(story: Story) -> Iterator[Finding]:
-    """Of a job that may run for a second the task is stopped soon after, and the job has finished."""
+    """Of a job that may run for a few seconds the task is stopped soon after, and the job has finished."""
     given(story, "in-time", "/status", "RUNNING")
     yield from expect.shows(story, "stopped", "/status", "FAILED", "JOB_TIMEOUT_IGNORED")
     yield from expect.shows(story, "ended", "/job_status", "FINISHED", "JOB_TIMEOUT_IGNORED")

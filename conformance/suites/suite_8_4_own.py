@@ -149,10 +149,10 @@ def test_job_failure(world: World) -> None:
 
 @scenario()
 def test_job_timeout(world: World) -> None:
-    """A job that may run for a second, or for more where the target is slow, ends by itself (8.4.1-a)."""
+    """A job that may run for three seconds, or for more where the target is slow, ends by itself (8.4.1-a)."""
     partner = work.played(world)
     plan = work.dag(work.registered(world), first=())
-    seconds = math.ceil(world.brief(1))
+    seconds = math.ceil(world.brief(3))
     job_id = work.own_job(world, partner, plan, timeout=seconds)
     first = work.started(world, partner, job_id, "first")["first"]
     work.task_is(world, "in-time", job_id, first, "RUNNING")

@@ -22,7 +22,7 @@ from conformance.suites.material import (
     use,
 )
 
-PERIOD_SECONDS = 2.0
+PERIOD_SECONDS = 4.0  # a target on a busy disk may take two for one request
 
 
 @scenario()

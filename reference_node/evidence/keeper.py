@@ -158,10 +158,11 @@ class Keeper:
             return Head()
         try:
             agreed = {days: Segment(*segment) for days, segment in json.loads(row.agreed).items()}
+            head = Head(row.seq, row.hash, row.segment, row.begun_seq, row.begun_at, row.signed_seq, agreed)
+            spelled = head.spelled()
         except (ValueError, TypeError, AttributeError) as broken:
             raise self.vault.report(_HEAD, "does not fit its authentication code") from broken
-        head = Head(row.seq, row.hash, row.segment, row.begun_seq, row.begun_at, row.signed_seq, agreed)
-        self.vault.check(head.spelled(), row.code, _HEAD)
+        self.vault.check(spelled, row.code, _HEAD)
         if head.seq < self._last_seen:
             raise self.vault.report(_HEAD, f"was put back from {self._last_seen} to {head.seq}")
         return head

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from reference_node.domain import params
 from reference_node.errors import Refusal
 from reference_node.node import Node
-from reference_node.services import components
+from reference_node.services import component_finding
 from reference_node.services.approvals import Body
 from reference_node.store.resources import BUILT_IN, ComponentRow
 
@@ -26,13 +26,13 @@ _IMAGE = re.compile(r"[a-z0-9]+([._:/@-]{1,2}[A-Za-z0-9]+)*")
 def validate(node: Node, session: Session, body: Body) -> dict[str, Any]:
     """Hold parameters against the self-description of a component (8.6.3-a)."""
     try:
-        row = components.found(node, session, body)
+        row = component_finding.found(node, session, body)
     except Refusal:
         if node.faults.on("params-of-no-component-valid"):
             return {"valid": True, "problems": []}
         raise
     if node.faults.on("params-of-first-version"):
-        row = components.versions(session, row.code)[0]
+        row = component_finding.versions(session, row.code)[0]
     declared = row.described["inputParam"]
     problems = [found for found in params.problems(declared, body["params"]) if not _overlooked(node, found.reason)]
     if node.faults.on("params-bounds-excluded"):
@@ -48,7 +48,7 @@ def validate(node: Node, session: Session, body: Body) -> dict[str, Any]:
 def health(node: Node, session: Session, query: Mapping[str, Any]) -> dict[str, Any]:
     """Look whether the service of a component answers (8.6.3-b)."""
     try:
-        row = components.found(node, session, query)
+        row = component_finding.found(node, session, query)
     except Refusal:
         if node.faults.on("component-health-of-none"):
             return {"status": "DOWN", "checked_at": node.now()}

@@ -20,15 +20,13 @@ from reference_node.domain.approval import Kind
 from reference_node.domain.search import Match, matches
 from reference_node.errors import Refusal
 from reference_node.node import Node
-from reference_node.runtime.catalogue import Builtin
 from reference_node.schedule import permitted
 from reference_node.security.guards import Caller
-from reference_node.services import links, vouching
+from reference_node.services import component_finding, links, vouching
 from reference_node.services.approvals import Body
 from reference_node.services.lists import Listed, without_none
 from reference_node.store.approvals import ApprovalRow
 from reference_node.store.resources import (
-    BUILT_IN,
     PRIVATE,
     PROTECTED,
     PUBLIC,
@@ -40,7 +38,6 @@ from reference_node.store.resources import (
 
 _OWN, _PUBLIC = Listed("component"), Listed("public-component")
 _PORT = ("name", "title", "description", "category", "dataFormat", "type", "optional", "defaultValue", "validator")
-_CONFIGURED = "this component comes with the node: [components] allow of its configuration says for whom it is there"
 _ANSWERED = {PROTECTED: "protected-component-answered", PRIVATE: "private-component-answered"}
 Row = ComponentRow
 
@@ -80,7 +77,7 @@ def register(node: Node, session: Session, body: Body) -> dict[str, Any]:
             raise Refusal("ID_TAKEN", pointer="/component_info/version")
         session.delete(known)
         session.flush()
-    if node.faults.on("component-versions-refused") and versions(session, row.code):
+    if node.faults.on("component-versions-refused") and component_finding.versions(session, row.code):
         raise Refusal("ID_TAKEN", pointer="/component_info/componentName")
     if not node.faults.on("component-not-kept"):
         session.add(row)
@@ -99,14 +96,14 @@ def list_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[str
             found["engine"] = "unknown"
         return found
 
-    return _page(node, session, query, _OWN, where, shown, _built_in(node, session))
+    return _page(node, session, query, _OWN, where, shown, component_finding.built_in(node, session))
 
 
 def list_public(node: Node, session: Session, caller: Caller, query: Mapping[str, Any]) -> dict[str, Any]:
     """List to a partner the components that are there for it (8.6.2-a)."""
     links.with_caller(node, session, caller, query["contract_id"])
     where = [_there_for(node, session, caller.node_id)]
-    built_in = [row for row in _built_in(node, session) if row.open_to(caller.node_id)]
+    built_in = [row for row in component_finding.built_in(node, session) if row.open_to(caller.node_id)]
 
     def shown(row: ComponentRow) -> dict[str, Any]:
         found = summary(row)
@@ -124,7 +121,7 @@ def query_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[st
     """Return one component with its self-description (8.6.2-d)."""
     row = _found_or_another(node, session, query)
     if node.faults.on("own-component-version-ignored"):
-        row = _other_version(session, row)
+        row = component_finding.other_version(session, row)
     found = {
         **detail(row),
         **_opened(row),
@@ -146,14 +143,14 @@ def query_own(node: Node, session: Session, query: Mapping[str, Any]) -> dict[st
 def query_for(node: Node, session: Session, caller: Caller, query: Mapping[str, Any]) -> dict[str, Any]:
     """Describe to a partner a component that is there for it (8.6.2-b)."""
     contract = links.with_caller(node, session, caller, query["contract_id"])
-    row = _named(node, session, query)
+    row = component_finding.named(node, session, query)
     if row is None:  # answered like a hidden one, to the letter
         raise Refusal("RESOURCE_NOT_FOUND", pointer="/code")
     if not _is_there_for(node, row, caller.node_id):
         betrayed = node.faults.on("private-component-betrayed")
         raise Refusal("PERMIT_MISSING" if betrayed else "RESOURCE_NOT_FOUND", pointer="/code")
     if node.faults.on("public-component-version-ignored"):
-        row = _other_version(session, row)
+        row = component_finding.other_version(session, row)
     found = detail(row)
     if node.faults.on("public-component-without-developer"):
         del found["developer"]
@@ -190,7 +187,7 @@ def ask_partner(
 
 def update(node: Node, session: Session, body: Body) -> dict[str, Any]:
     """Say anew for whom a component is there (9.2-b-3, 9.2-b-4); what runs for others is stopped."""
-    row = find(node, session, body)
+    row = component_finding.find(node, session, body)
     partners = set(body.get("partners", ()))
     if node.faults.on("component-withdrawal-lost"):
         partners |= set(row.partners)
@@ -206,7 +203,7 @@ def update(node: Node, session: Session, body: Body) -> dict[str, Any]:
 def deregister(node: Node, session: Session, body: Body) -> None:
     """Take a component away (8.6.4), unless a flow in force uses it."""
     try:
-        row = find(node, session, body)
+        row = component_finding.find(node, session, body)
     except Refusal:
         if node.faults.on("component-deregistered-twice"):
             return
@@ -223,60 +220,6 @@ def deregister(node: Node, session: Session, body: Body) -> None:
         for other in session.scalars(select(Row).where(Row.code == row.code, Row.seq != row.seq)).all():
             session.delete(other)
     session.delete(row)
-
-
-def find(node: Node, session: Session, named: Mapping[str, Any]) -> ComponentRow:
-    """Return a registered component by code and version."""
-    row = session.scalar(select(Row).where(Row.code == named["code"], Row.version == named["version"]))
-    if row is None:
-        if (named["code"], named["version"]) in node.catalogue:
-            raise Refusal("REQUEST_INVALID", pointer="/code", hint=_CONFIGURED)
-        known = session.scalar(select(Row.seq).where(Row.code == named["code"]).limit(1))
-        raise Refusal("RESOURCE_NOT_FOUND", pointer="/code" if known is None else "/version")
-    return row
-
-
-def found(node: Node, session: Session, named: Mapping[str, Any]) -> ComponentRow:
-    """Return a component by code and version, whether it is registered or comes with the node."""
-    return _named(node, session, named) or find(node, session, named)
-
-
-def _named(node: Node, session: Session, named: Mapping[str, Any]) -> ComponentRow | None:
-    row = session.scalar(select(Row).where(Row.code == named["code"], Row.version == named["version"]))
-    builtin = node.catalogue.get((named["code"], named["version"]))
-    return row if row is not None or builtin is None else _row_of(node, builtin)
-
-
-def _built_in(node: Node, session: Session) -> list[ComponentRow]:
-    """Return the components that come with the node, but those under whose name another is registered."""
-    codes = {code for code, _ in node.catalogue}
-    taken = {
-        (code, version) for code, version in session.execute(select(Row.code, Row.version).where(Row.code.in_(codes)))
-    }
-    return [_row_of(node, builtin) for key, builtin in sorted(node.catalogue.items()) if key not in taken]
-
-
-def _row_of(node: Node, builtin: Builtin) -> ComponentRow:
-    """Return a component that comes with the node as if it were registered; it is no part of the store."""
-    described, allowed = builtin.description, (node.config.component_allow or {}).get(builtin.key[0])
-    where = f"{described['provider']}/{builtin.key[0]}:{builtin.key[1]}"
-    row = Row(
-        code=builtin.key[0],
-        version=builtin.key[1],
-        name=described["title"],
-        description=described.get("description"),
-        engine=described["provider"],
-        developer=described["provider"],
-        visibility=PUBLIC if allowed is None else PROTECTED,
-        address=where,
-        address_type=BUILT_IN,
-        image_url=where,
-        info=dict(described),
-        status="AVAILABLE",
-    )
-    if allowed is not None:
-        row.protect(allowed)
-    return row
 
 
 def _there_for(node: Node, session: Session, partner: str) -> ColumnElement[bool]:
@@ -388,22 +331,12 @@ def _check_params(declared: list[Mapping[str, Any]]) -> None:
             raise Refusal("PARAMS_INVALID", pointer=f"{place}/validator") from None
 
 
-def _other_version(session: Session, row: ComponentRow) -> ComponentRow:
-    """Return another version of a component, for the defects that confuse them."""
-    return session.scalar(select(Row).where(Row.code == row.code, Row.version != row.version).limit(1)) or row
-
-
-def versions(session: Session, code: str) -> list[ComponentRow]:
-    """Return what is registered under a code, oldest first, for the defects that take one for another."""
-    return list(session.scalars(select(Row).where(Row.code == code).order_by(Row.seq)))
-
-
 def _found_or_another(node: Node, session: Session, query: Mapping[str, Any]) -> ComponentRow:
     """Return the component that is named, or with a defect another version of it."""
     try:
-        return found(node, session, query)
+        return component_finding.found(node, session, query)
     except Refusal:
-        others = versions(session, query["code"])
+        others = component_finding.versions(session, query["code"])
         if not others or not node.faults.on("own-component-unknown-answered"):
             raise
         return others[0]

@@ -246,7 +246,8 @@ def test_each_term_has_one_segment_a_day(two: Two) -> None:
     with b.node.store.begin() as session:
         row = session.connection().exec_driver_sql("SELECT agreed FROM evidence_head").scalar()
         assert isinstance(row, str)
-        changed = json.dumps({"183": json.loads(row)["300"]})
-        session.connection().exec_driver_sql("UPDATE evidence_head SET agreed = ?", (changed,))
-    with b.node.store.read() as session, pytest.raises(StoreTampered):
-        b.node.evidence.keeper.head(session)
+    for changed in (json.dumps({"183": json.loads(row)["300"]}), "{x", "[]", '{"300": 1}', '{"300": [NaN]}'):
+        with b.node.store.begin() as session:
+            session.connection().exec_driver_sql("UPDATE evidence_head SET agreed = ?", (changed,))
+        with b.node.store.read() as session, pytest.raises(StoreTampered):
+            b.node.evidence.keeper.head(session)

@@ -148,6 +148,8 @@ class Config:
     lockout_seconds: int = _key("security", 300, _number(1, 86_400))
     proof_of_possession: str = _key("security", "required", _one_of("required", "optional"))
     application_days: int = _key("security", 7, _number(1, 365))
+    pending_applications: int = _key("security", 1000, _number(1, 1_000_000))
+    pending_applications_of_address: int = _key("security", 250, _number(1, 1_000_000))
     proofs: str = _key("security", "offered", _one_of("offered", "required"))
     scanner: str | None = _key("security", None, _text)
     scanner_seconds: float = _key("security", 60.0, _number(0.1, 3600, whole=False))

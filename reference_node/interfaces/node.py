@@ -24,7 +24,8 @@ def contract_query(call: Call) -> dict[str, Any]:
 
 def contract_apply(call: Call) -> dict[str, Any]:
     """8.1.2-a: an application comes in."""
-    return {"contract_id": contracts.receive_application(call.node, call.session, call.source, call.body)}
+    remote = (flask.request.remote_addr or "")[:64]
+    return {"contract_id": contracts.receive_application(call.node, call.session, call.source, call.body, remote)}
 
 
 def contract_confirm(call: Call) -> dict[str, Any]:

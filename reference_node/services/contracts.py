@@ -25,7 +25,7 @@ from reference_node.security import certified
 from reference_node.security.guards import Caller
 from reference_node.security.keys import PublicKey
 from reference_node.security.suites import CERT
-from reference_node.services import evidence_terms, offers
+from reference_node.services import application_limits, evidence_terms, offers
 from reference_node.store.contracts import ContractRow, PartnerKeyRow
 
 # built once: making and hashing a statement costs as much as running it
@@ -37,7 +37,9 @@ _PARTICULARS = (
 )
 
 
-def receive_application(node: Node, session: Session, caller: Caller | None, body: Mapping[str, Any]) -> str:
+def receive_application(
+    node: Node, session: Session, caller: Caller | None, body: Mapping[str, Any], remote: str
+) -> str:
     """Take an application (8.1.2-a); the same one again, while it is pending, has the same id."""
     applicant = body["node_id"]
     differs = caller is not None and caller.node_id != applicant
@@ -62,6 +64,7 @@ def receive_application(node: Node, session: Session, caller: Caller | None, bod
     same = _same_pending(node, session, applicant, content, now)
     if same is not None:
         return same
+    application_limits.check(node, session, applicant, remote)
     row = ContractRow(
         contract_id="contract-" + secrets.token_hex(16),
         role=Role.APPROVER.value,
@@ -70,6 +73,7 @@ def receive_application(node: Node, session: Session, caller: Caller | None, bod
         partner=particulars_of(body),
         own_auth_type="SHA256_ECDSA" if node.faults.on("national-suite-not-answered") else key.auth_type.value,
         application_digest=content,
+        remote=remote,
         evidence_retention_days=None if node.faults.on("agreed-evidence-term-lost") else kept,
         created_at=now,
         updated_at=now,

@@ -16,7 +16,7 @@ class ContractRow(Protected):
     """One contract as this end sees it; `partner_*` is the other end."""
 
     __tablename__ = "contracts"
-    later: ClassVar[frozenset[str]] = frozenset({"evidence_retention_days"})
+    later: ClassVar[frozenset[str]] = frozenset({"evidence_retention_days", "remote"})
 
     contract_id: Mapped[str] = mapped_column(String(128), primary_key=True)
     role: Mapped[str] = mapped_column(String(16))
@@ -32,6 +32,7 @@ class ContractRow(Protected):
     partner_key: Mapped[str | None] = mapped_column(String(64))
     own_auth_type: Mapped[str] = mapped_column(String(32))
     application_digest: Mapped[str | None] = mapped_column(String(64))
+    remote: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[int] = mapped_column(BigInteger)
     updated_at: Mapped[int] = mapped_column(BigInteger)
     poll_at: Mapped[int] = mapped_column(BigInteger, default=0)

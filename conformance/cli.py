@@ -26,6 +26,7 @@ for _command in (certify.certify, recorded.rejudge, recorded.report, certify.doc
 _selftest = typer.Typer(no_args_is_help=True, help="Prove that the suite finds defects · 证明检查真的能失败。")
 _selftest.command()(selftest.faults)
 _selftest.command("kill-matrix")(selftest.kill_matrix)
+_selftest.command()(selftest.mutants)
 app.add_typer(_selftest, name="selftest")
 
 _job = typer.Typer(no_args_is_help=True, help="Run jobs between nodes · 在节点间运行作业。")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import Progress, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from conformance.commands.console import err, fail, json_out, out, parts_of
@@ -67,6 +67,39 @@ def kill_matrix(
         )
         out.print(escape(killmatrix.line_of_all(trials)))
     raise typer.Exit(0 if killmatrix.complete(trials, ground) else 1)
+
+
+def mutants(
+    sample: Annotated[int, typer.Option(help="How many to draw; 0 tries all.")] = 300,
+    seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
+    module: Annotated[
+        list[str] | None, typer.Option(help="Modules by prefix, e.g. `services.approvals`; repeatable.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Change the node's source at random and count what the suite finds · 变异测试。
+
+    Each mutant is one small change that nobody thought of. What survives is listed with its place; it is a check that
+    is missing, unless it is judged in `conformance/selftest/judged_mutants.toml`. Exit code 0 whatever the score.
+    """
+    from conformance.selftest import mutants as trying
+
+    try:
+        names = trying.modules(tuple(module or ()))
+    except HarnessError as exc:
+        raise fail(exc, ExitCode.USAGE) from exc
+    with Progress(TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn(), console=err) as bar:
+        task = bar.add_task("the sound node · 正常节点", total=None)
+        ground = trying.examine(trying.modules())
+        drawn = trying.draw(names, sample, seed)
+        bar.update(task, total=len(drawn), description="mutants · 变异体")
+        trials = trying.run(drawn, ground, jobs=jobs, tell=lambda _trial: bar.update(task, advance=1))
+    if as_json:
+        json_out(trying.summary(trials, ground, seed))
+        return
+    for line in trying.lines(trials, ground):
+        out.print(escape(line), soft_wrap=True)
 
 
 def trace(

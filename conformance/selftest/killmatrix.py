@@ -104,7 +104,7 @@ class Baseline:
         What a node does to its sockets or its disk it settles when it starts, so there every scenario counts.
         """
         if declared()[fault].lab:
-            return frozenset(row.name for row in _plan().scenarios if _lab_of(row) == declared()[fault].lab)
+            return frozenset(row.name for row in suite_plan().scenarios if lab_of(row) == declared()[fault].lab)
         own = {name for name, places in self.places.items() if fault in places}
         common = sorted(name for name, places in self.common.items() if fault in places and name not in own)
         stand_ins = random.Random(fault).sample(common, min(STAND_INS, len(common)))
@@ -124,20 +124,22 @@ class Baseline:
 def _telling(fault: str) -> frozenset[str]:
     """Return the scenarios whose checks may emit what a fault declares."""
     codes = {declared()[fault].finding, *declared()[fault].blast}
-    return frozenset(check.scenario for check in _plan().checks if codes & set(check.codes))
+    return frozenset(check.scenario for check in suite_plan().checks if codes & set(check.codes))
 
 
 @cache
-def _plan() -> engine.Plan:
+def suite_plan() -> engine.Plan:
+    """Return the whole suite."""
     return engine.plan()
 
 
-def _lab_of(scenario: Scenario) -> str:
+def lab_of(scenario: Scenario) -> str:
     """Return the lab in which a scenario runs; those about the channel itself need sockets, some others a disk."""
     return _LABS.get(scenario.act.__module__, "")
 
 
-def _room(name: str, faults: Sequence[str] = ()) -> Lab | served.ServedLab | stored.StoredLab:
+def open_lab(name: str, faults: Sequence[str] = ()) -> Lab | served.ServedLab | stored.StoredLab:
+    """Build the lab of that name with these defects on; "" is the one in process."""
     if name == stored.NAME:
         return stored.stored_lab(faults)
     if name == computing.NAME:
@@ -145,28 +147,29 @@ def _room(name: str, faults: Sequence[str] = ()) -> Lab | served.ServedLab | sto
     return served.served_lab(name, faults) if name else lab(faults)
 
 
-def _judge(transcripts: Mapping[str, Transcript]) -> list[CheckResult]:
+def judge_all(transcripts: Mapping[str, Transcript]) -> list[CheckResult]:
+    """Judge what was recorded by every check of the suite."""
     bench = judge.Bench(demo_profile(), load_binding("reference"), specs.load_requirements(), specs.operations())
-    return judge.judge(transcripts, _plan().checks, bench)
+    return judge.judge(transcripts, suite_plan().checks, bench)
 
 
 def run_baseline(scenarios: Iterable[Scenario] | None = None) -> Baseline:
     """Run the suite against the unmutated node."""
     places: dict[str, frozenset[str]] = {}
     common: dict[str, frozenset[str]] = {}
-    chosen = _plan().scenarios if scenarios is None else tuple(scenarios)
+    chosen = suite_plan().scenarios if scenarios is None else tuple(scenarios)
     transcripts: dict[str, Transcript] = {}
     for name in (*dict.fromkeys(_LABS.values()), ""):
-        mine = [scenario for scenario in chosen if _lab_of(scenario) == name]
+        mine = [scenario for scenario in chosen if lab_of(scenario) == name]
         transcripts |= _run_ground(name, mine, places, common) if mine else {}
-    return Baseline(tuple(_judge(transcripts)), places, common)
+    return Baseline(tuple(judge_all(transcripts)), places, common)
 
 
 def _run_ground(
     name: str, scenarios: Iterable[Scenario], places: dict[str, frozenset[str]], common: dict[str, frozenset[str]]
 ) -> Mapping[str, Transcript]:
     """Run scenarios in one lab and note which faults' places each comes to."""
-    room = _room(name)
+    room = open_lab(name)
     asked: dict[bool, set[str]] = {True: set(), False: set()}
 
     def note(fault: str) -> None:
@@ -194,9 +197,9 @@ def _sharp(results: Iterable[CheckResult]) -> set[str]:
 
 def try_fault(fault: Fault, names: frozenset[str]) -> Trial:
     """Run the scenarios in which a fault could show, and say what became of it."""
-    scenarios = [row for row in _plan().scenarios if row.name in names and _lab_of(row) == fault.lab]
-    room = _room(fault.lab, [fault.name])
-    results = _judge(room.run(scenarios))
+    scenarios = [row for row in suite_plan().scenarios if row.name in names and lab_of(row) == fault.lab]
+    room = open_lab(fault.lab, [fault.name])
+    results = judge_all(room.run(scenarios))
     hits = room.node.faults.hits.get(fault.name, 0)
     room.close()
     found = _found(results)

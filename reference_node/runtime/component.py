@@ -98,7 +98,7 @@ def _replace(wanted: Wanted) -> None:
 def run(wanted: Wanted) -> int:
     """Run a built-in component and leave what it says of its end; return the exit status."""
     try:
-        start, channel, inputs = _entry(wanted["entry"]), _channel(wanted), _inputs(wanted)
+        start, channel, inputs = _entry(wanted["entry"], wanted["inputs"]), _channel(wanted), _inputs(wanted)
         confinement.enter(wanted["confinement"])
         outputs = start(channel, dict(wanted["parameters"]), inputs)
     except MemoryError:
@@ -119,12 +119,13 @@ def run(wanted: Wanted) -> int:
     return 0
 
 
-def _entry(entry: str) -> Callable[..., Any]:
-    """Return the function that a built-in component is run by."""
+def _entry(entry: str, inputs: Mapping[str, str]) -> Callable[..., Any]:
+    """Return the function that a built-in component is run by, with what it needs of code loaded."""
     kind, _, name = entry.rpartition(":")
     if kind == "algorithm":
         from reference_node.algorithms import ALGORITHMS
 
+        ALGORITHMS[name].ahead([Path(path) for path in inputs.values()])
         return ALGORITHMS[name].start
     found: Callable[..., Any] = getattr(importlib.import_module(kind), name)
     return found

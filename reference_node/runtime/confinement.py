@@ -26,6 +26,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -39,7 +40,16 @@ _SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt", "
 _DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _KERNEL: Final = ("/sys/devices/system", "/sys/fs/cgroup", "/sys/kernel/mm/transparent_hugepage")
 _SETTINGS: Final = (
-    *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "timezone", "mime.types", "locale.conf"),
+    *(
+        "ld.so.cache",
+        "ld.so.conf",
+        "ld.so.conf.d",
+        "alternatives",
+        "localtime",
+        "timezone",
+        "mime.types",
+        "locale.conf",
+    ),
     *("passwd", "group", "nsswitch.conf", "host.conf", "hosts", "resolv.conf", "gai.conf", "services", "protocols"),
     *("ssl/certs", "ssl/openssl.cnf", "pki/tls/certs", "pki/ca-trust", "ca-certificates", "crypto-policies", "fonts"),
 )
@@ -119,6 +129,7 @@ def probe(landlock_abi: Callable[[], int] = landlock.abi, namespaced: Callable[[
     return Means(Way.LANDLOCK, abi) if abi >= landlock.FILES else Means(Way.NONE)
 
 
+@cache
 def _namespaced() -> bool:
     """Ask in a process of its own: this one may have threads, and would not come out again."""
     command = [sys.executable, "-m", namespaces.__name__]
@@ -129,23 +140,30 @@ def _namespaced() -> bool:
 
 def told(work: Work, bounds: Bounds, means: Means) -> dict[str, Any]:
     """Return what the process of a component is told: what it may reach, and by what the rest is kept from it."""
-    hidden = tuple(path.absolute() for path in bounds.hidden)
-    usual = [Path(text) for text in (*_SYSTEM, *_KERNEL, *_DEVICES, *(f"/etc/{name}" for name in _SETTINGS))]
-    readable = [*usual, *_program(), *bounds.readable, *(_named(work.command) if work.command else ())]
+    hidden = [path.absolute() for path in bounds.hidden]
+    named = without(_named(work.command), hidden) if work.command else ()
     address = urlsplit(work.address)
     port = address.port or (443 if address.scheme == "https" else 80)
     return {
         "way": means.way.value,
         "abi": means.abi,
         "hidden": [str(path) for path in hidden],
-        "readable": [str(path) for path in without(readable, hidden)],
+        "readable": [*_readable(bounds), *map(str, named)],
         "inputs": [str(path.absolute()) for path in work.inputs.values()],
-        "writable": [str(path) for path in (*without(bounds.writable, hidden), Path("/dev/null"))],
+        "writable": [str(path) for path in (*without(bounds.writable, hidden), "/dev/null")],
         "folder": str(work.folder.absolute()),
         "log": str(work.log.absolute()) if work.command is None else None,  # of a command the server writes it
         "ports": [port] if bounds.network == NODE else None,
         "file_mib": bounds.file_mib,
     }
+
+
+@cache
+def _readable(bounds: Bounds) -> tuple[str, ...]:
+    """Return what every component of a node may read; looked up once, since each start would wait for it."""
+    usual = (*_SYSTEM, *_KERNEL, *_DEVICES, *(f"/etc/{name}" for name in _SETTINGS))
+    allowed = [*map(Path, usual), *_program(), *bounds.readable]
+    return tuple(str(path) for path in without(allowed, bounds.hidden))
 
 
 def without(allowed: Iterable[Path], hidden: Sequence[Path]) -> Iterator[Path]:
@@ -166,7 +184,7 @@ def enter(told_: Mapping[str, Any]) -> None:
     """Give up, in this process and for good, all that the component is not to have; raise NotConfined."""
     try:
         _enter(told_)
-    except OSError as failure:
+    except (OSError, ValueError, OverflowError) as failure:
         raise NotConfined(f"this component could not be confined: {failure}") from failure
 
 

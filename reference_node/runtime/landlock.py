@@ -61,7 +61,9 @@ def restrict(version: int, readable: Iterable[Path], writable: Iterable[Path], p
         for path in writable:
             _allow(ruleset, path, rights & _NO_DEVICES)
         for port in ports or () if bounds_network else ():
-            _call(_ADD, ctypes.c_int(ruleset), ctypes.c_int(_PORT), struct.pack("=QQ", _CONNECT, port), ctypes.c_uint32(0))
+            _call(
+                _ADD, ctypes.c_int(ruleset), ctypes.c_int(_PORT), struct.pack("=QQ", _CONNECT, port), ctypes.c_uint32(0)
+            )
         _call(_RESTRICT, ctypes.c_int(ruleset), ctypes.c_uint32(0))
     finally:
         os.close(ruleset)

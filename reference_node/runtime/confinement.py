@@ -53,6 +53,8 @@ _SETTINGS: Final = (
     *("passwd", "group", "nsswitch.conf", "host.conf", "hosts", "resolv.conf", "gai.conf", "services", "protocols"),
     *("ssl/certs", "ssl/openssl.cnf", "pki/tls/certs", "pki/ca-trust", "ca-certificates", "crypto-policies", "fonts"),
 )
+_BESIDE: Final = ("bin", "sbin", "shims")
+_HOMES: Final = Path("/home")
 _OPEN_FILES: Final = 4096
 _PROCESSES: Final = 4096
 _MIB: Final = 1024 * 1024
@@ -221,6 +223,21 @@ def _program() -> Iterator[Path]:
     here = Path(__file__).resolve().parents[1]
     yield from (here, here.with_name("specs"))
     yield from (Path(text) for text in os.environ.get("LD_LIBRARY_PATH", "").split(":") if text)
+    yield from _programs(os.environ.get("PATH", os.defpath))
+
+
+def _programs(path: str) -> Iterator[Path]:
+    """Yield where programs are found, with what lies beside them: of /srv/engine/bin all of /srv/engine.
+
+    A home and the root are too much: of those the folder of programs alone.
+    """
+    homes = [Path("/"), Path("/root")]
+    with contextlib.suppress(RuntimeError):  # a user of no name has none
+        homes.append(Path.home())
+    for folder in (Path(text) for text in path.split(os.pathsep) if text.startswith("/")):
+        beside = folder.parent
+        alone = folder.name not in _BESIDE or beside in homes or beside.parent == _HOMES
+        yield folder if alone else beside
 
 
 def _named(command: str) -> Iterator[Path]:

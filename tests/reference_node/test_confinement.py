@@ -292,6 +292,17 @@ def test_hidden_places_are_taken_out_of_what_is_allowed(tmp_path: Path) -> None:
     assert found == {tmp_path / "opt/tool", tmp_path / "opt/node/lib", tmp_path / "none"}
 
 
+def test_programs_bring_what_lies_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But neither a home nor the root, and nothing that depends on the working folder."""
+    monkeypatch.setenv("HOME", "/srv/person")
+    path = (
+        "/srv/engine/bin:/srv/person/bin:/home/other/bin:/root/bin:/bin:/srv/tools::bin:./sbin:/srv/person/.env/shims"
+    )
+    assert [str(place) for place in confinement._programs(path)] == [
+        *("/srv/engine", "/srv/person/bin", "/home/other/bin", "/root/bin", "/bin", "/srv/tools", "/srv/person/.env"),
+    ]
+
+
 def test_the_fork_server_is_told_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its environment is what a component may see of the node's."""
     monkeypatch.setenv(SECRET, "x")

@@ -126,7 +126,10 @@ _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that can be set; the section of the file and the check of each stand beside it."""
+    """Everything that can be set; the section of the file and the check of each stand beside it.
+
+    `file` is where it was read from, which may hold tokens.
+    """
 
     data: Path | None = _key("store", None, _path)  # noqa: RUF009 - _key is dataclasses.field
     database: str | None = _key("store", None, _url, "url")
@@ -208,6 +211,7 @@ class Config:
     evidence_backup: Path | None = _key("evidence", None, _path, "backup")  # noqa: RUF009 - the same
     evidence_backup_seconds: int = _key("evidence", 3600, _number(1, 86_400), "backup_seconds")
     faults: tuple[str, ...] = _key("faults", (), _names, "active")
+    file: Path | None = field(default=None, compare=False)
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -218,13 +222,13 @@ class Config:
 def load_config(path: Path | None, **overrides: Any) -> Config:
     """Read the file, if any, and put the given overrides over it; None means not given."""
     values = {} if path is None else _from_file(path)
-    known = {item.name for item in fields(Config)}
+    known = {item.name for item in fields(Config) if item.metadata}
     for name, value in overrides.items():
         if name not in known:
             raise ConfigError(f"there is no setting {name}" + _meant(name, known))
         if value is not None:
             values[name] = value
-    return Config(**{name: _checked(name, value) for name, value in values.items()})
+    return Config(**{name: _checked(name, value) for name, value in values.items()}, file=path)
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -251,7 +255,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 def _sections() -> Mapping[str, Mapping[str, str]]:
     """Return section -> key in the file -> field."""
     found: dict[str, dict[str, str]] = {}
-    for item in fields(Config):
+    for item in (item for item in fields(Config) if item.metadata):
         found.setdefault(item.metadata["section"], {})[item.metadata["name"] or item.name] = item.name
     return found
 

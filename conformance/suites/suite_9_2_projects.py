@@ -25,7 +25,7 @@ def _approved(world: World, partner: Partner, project_id: str, slug: str, offere
 
 @scenario()
 def test_job_in_another_project(world: World) -> None:
-    """A dataset is granted for one project; a partner's job of another one wants it, and says it is of the first."""
+    """A job of one project wants a dataset granted for another, and says that it is of that one (9.2-b-2)."""
     if Protocol.PROJECT not in world.profile.capabilities.protocols:
         raise NotOffered("profile: capabilities.protocols does not list project, so nothing can be scoped to one")
     partner = work.played(world)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from reference_node.app import create_app, node_of
+from reference_node.app import _bounds, create_app, node_of
 from reference_node.config import Config, load_config
 from reference_node.domain.task import Cause
 from reference_node.errors import ConfigError
@@ -280,6 +280,20 @@ def test_the_start_says_what_holds(caplog: pytest.LogCaptureFixture, way: Means,
     assert line.levelno == level
     assert (shown["confined_by"], shown["open"]) == (way.way.value, list(way.open))
     assert ("hint" in shown) is (way.way is Way.NONE)
+
+
+def test_all_places_of_the_nodes_are_hidden(tmp_path: Path) -> None:
+    """The configuration that was read, data, keys, backups, the database, wherever they lie."""
+    names = ("data", "key", "tls.key", "gap", "copies", "evidence", "elsewhere.db", "node.toml")
+    data, key, tls, gap, copies, evidence, database, file = (tmp_path / name for name in names)
+    file.write_text(
+        f'[store]\ndata = "{data}"\nkey_file = "{key}"\nbackup = "{copies}"\nurl = "sqlite:///{database}"\n'
+        f'[tls]\nkey = "{tls}"\n[gap]\nfolder = "{gap}"\n[evidence]\nbackup = "{evidence}"\n'
+        '[components]\nreadable = ["/srv/engine"]\nnetwork = "any"\n[job]\nfile_mib = 7\n'
+    )
+    found = _bounds(load_config(file))
+    assert set(found.hidden) == {data, key, tls, gap, copies, evidence, database, file}
+    assert (found.readable, found.network, found.file_mib) == ((Path("/srv/engine"),), "any", 7)
 
 
 def test_hidden_places_are_taken_out_of_what_is_allowed(tmp_path: Path) -> None:

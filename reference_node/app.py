@@ -143,8 +143,8 @@ def _check_allowed(config: Config, catalogue: Catalogue) -> None:
 
 def _bounds(config: Config) -> Bounds:
     """Return what components are kept from: the data folder, and whatever of the node's lies elsewhere."""
-    places = [config.file, config.data, config.key_file, config.tls_key, config.gap]
-    places += [config.backup, config.evidence_backup]
+    places = [config.data, config.key_file, config.tls_key, config.gap, config.backup, config.evidence_backup]
+    places += map(Path, config.component_hidden)
     if config.database is not None and config.database.startswith(_SQLITE):
         places.append(Path(config.database.removeprefix(_SQLITE)))
     return Bounds(

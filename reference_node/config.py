@@ -13,7 +13,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +126,7 @@ _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that can be set; the section of the file and the check of each stand beside it.
-
-    `file` is where it was read from, which may hold tokens.
-    """
+    """Everything that can be set; the section of the file and the check of each stand beside it."""
 
     data: Path | None = _key("store", None, _path)  # noqa: RUF009 - _key is dataclasses.field
     database: str | None = _key("store", None, _url, "url")
@@ -197,6 +194,7 @@ class Config:
     memory_most_mib: int = _key("job", 65_536, _number(1, 1_048_576), "memory_mib")
     session_linger_seconds: int = _key("job", 60, _number(0, 86_400))
     component_allow: Mapping[str, Sequence[str]] | None = _key("components", None, _nodes_by_name, "allow")
+    component_hidden: tuple[str, ...] = _key("components", (), _places, "hidden")
     component_readable: tuple[str, ...] = _key("components", (), _places, "readable")
     component_writable: tuple[str, ...] = _key("components", (), _places, "writable")
     component_network: str = _key("components", NODE, _one_of(NODE, ANY), "network")
@@ -211,7 +209,6 @@ class Config:
     evidence_backup: Path | None = _key("evidence", None, _path, "backup")  # noqa: RUF009 - the same
     evidence_backup_seconds: int = _key("evidence", 3600, _number(1, 86_400), "backup_seconds")
     faults: tuple[str, ...] = _key("faults", (), _names, "active")
-    file: Path | None = field(default=None, compare=False)
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -222,13 +219,16 @@ class Config:
 def load_config(path: Path | None, **overrides: Any) -> Config:
     """Read the file, if any, and put the given overrides over it; None means not given."""
     values = {} if path is None else _from_file(path)
-    known = {item.name for item in fields(Config) if item.metadata}
+    known = {item.name for item in fields(Config)}
     for name, value in overrides.items():
         if name not in known:
             raise ConfigError(f"there is no setting {name}" + _meant(name, known))
         if value is not None:
             values[name] = value
-    return Config(**{name: _checked(name, value) for name, value in values.items()}, file=path)
+    found = Config(**{name: _checked(name, value) for name, value in values.items()})
+    if path is None:
+        return found
+    return replace(found, component_hidden=(*found.component_hidden, str(path.absolute())))  # it may hold tokens
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -255,7 +255,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 def _sections() -> Mapping[str, Mapping[str, str]]:
     """Return section -> key in the file -> field."""
     found: dict[str, dict[str, str]] = {}
-    for item in (item for item in fields(Config) if item.metadata):
+    for item in fields(Config):
         found.setdefault(item.metadata["section"], {})[item.metadata["name"] or item.name] = item.name
     return found
 

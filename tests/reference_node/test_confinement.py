@@ -289,10 +289,10 @@ def test_all_places_of_the_nodes_are_hidden(tmp_path: Path) -> None:
     file.write_text(
         f'[store]\ndata = "{data}"\nkey_file = "{key}"\nbackup = "{copies}"\nurl = "sqlite:///{database}"\n'
         f'[tls]\nkey = "{tls}"\n[gap]\nfolder = "{gap}"\n[evidence]\nbackup = "{evidence}"\n'
-        '[components]\nreadable = ["/srv/engine"]\nnetwork = "any"\n[job]\nfile_mib = 7\n'
+        '[components]\nreadable = ["/srv/engine"]\nhidden = ["/opt/x"]\nnetwork = "any"\n[job]\nfile_mib = 7\n'
     )
     found = _bounds(load_config(file))
-    assert set(found.hidden) == {data, key, tls, gap, copies, evidence, database, file}
+    assert set(found.hidden) == {data, key, tls, gap, copies, evidence, database, file, Path("/opt/x")}
     assert (found.readable, found.network, found.file_mib) == ((Path("/srv/engine"),), "any", 7)
 
 
@@ -329,6 +329,7 @@ def test_the_fork_server_is_told_no_secret(monkeypatch: pytest.MonkeyPatch) -> N
     ("line", "wanted"),
     [
         ('readable = ["engine"]', r"\[components\] readable = .* a list of absolute paths"),
+        ('hidden = "x"', r"\[components\] hidden = .* a list of absolute paths"),
         ('writable = "/x"', r"\[components\] writable = .* a list of absolute paths"),
         ('network = "some"', r"\[components\] network = .* one of node, any"),
     ],

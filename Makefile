@@ -1,13 +1,21 @@
 # make certify   build the environment, certify the reference node, leave reports/latest/index.html
 # make bench     print how fast things are: requests, messages, starts of components, signatures, the intersection
 # make test      build the environment and run everything that CI runs
+# make audit     ask the vulnerability service about the tested set; says so where it cannot be reached
+# make sbom      write the bill of materials of the tested set, build/sbom.cdx.json (CycloneDX)
+# make constraints   take the newest releases into supply/node.txt and supply/tested.txt: run the tests, then commit
 VENV   := .venv
 BIN    := $(VENV)/bin
 PYTHON ?= python3
 PLAIN  := $(VENV)/.installed
 STAMP  := $(VENV)/.installed-for-tests
 
-.PHONY: certify test lint bench load trace proto clean
+PINNED := $(BIN)/python -m pip install --quiet --require-hashes --requirement
+OURS   := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+NEWEST := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --annotation-style line --custom-compile-command 'make constraints'
+
+.PHONY: certify test lint bench load trace proto audit sbom constraints clean
 
 certify: $(PLAIN)
 	$(BIN)/hutong certify --demo --out reports/latest
@@ -38,14 +46,26 @@ trace: $(STAMP)
 proto: $(STAMP)
 	$(BIN)/python -m reference_node.proto.generate
 
-$(PLAIN): pyproject.toml
+audit: $(STAMP)
+	$(BIN)/python -m supply.audit
+
+sbom: $(STAMP)
+	$(BIN)/python -m supply.sbom build/sbom.cdx.json
+
+constraints: $(STAMP)
+	$(NEWEST) pyproject.toml supply/build.in --all-extras --output-file supply/tested.txt
+	$(NEWEST) pyproject.toml supply/build.in --constraint supply/tested.txt --output-file supply/node.txt
+
+$(PLAIN): pyproject.toml supply/node.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "On Debian: apt-get install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet --editable .
+	$(PINNED) supply/node.txt
+	$(OURS)
 	@touch $@
 
-$(STAMP): pyproject.toml | $(PLAIN)
-	$(BIN)/python -m pip install --quiet --editable '.[dev,spu]'
+$(STAMP): pyproject.toml supply/tested.txt | $(PLAIN)
+	$(PINNED) supply/tested.txt
+	$(OURS)
 	@touch $@
 
 clean:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import flask
@@ -27,6 +28,7 @@ from reference_node.identity import Identity
 from reference_node.interfaces import HANDLERS, channel, router
 from reference_node.node import Node
 from reference_node.runtime.catalogue import Catalogue, builtins, shipped
+from reference_node.runtime.confinement import Bounds, probe
 from reference_node.runtime.contract import Runner
 from reference_node.runtime.launcher import Launcher
 from reference_node.runtime.logs import Journal
@@ -47,6 +49,7 @@ from reference_node.transport.relay_grpc import Dial
 from reference_node.transport.wiring import data_plane
 
 EXTENSION = "hutong"
+_SQLITE: Final = "sqlite:///"
 _UNNOTICED: Final = {
     "contracts": "altered-contract-not-noticed",
     "datasets": "altered-dataset-not-noticed",
@@ -72,7 +75,8 @@ def create_app(
     faults = faults or Faults(config.faults)
     catalogue = builtins() if catalogue is None else catalogue
     _check_allowed(config, catalogue)
-    launcher = Launcher(catalogue, config.faults)
+    means = probe()
+    launcher = Launcher(catalogue, config.faults, bounds=_bounds(config), means=means)
     store, vault = _opened(config)
     shared = TableSecrets(store) if store.shared else None
     identity = identity or Identity(config.data, operator_token=config.operator_token, vault=vault, shared=shared)
@@ -82,10 +86,10 @@ def create_app(
     tls = channel_of(config, trust, node_id)
     outbound = outbound or HttpOutbound(tls, config.tls_handshake_seconds, faults=faults)
     # services of this node's own need not speak TLS
-    probe = outbound if tls is None else HttpOutbound(tls, config.tls_handshake_seconds, plain=True)
+    prober = outbound if tls is None else HttpOutbound(tls, config.tls_handshake_seconds, plain=True)
     links = _links(node_id, config, identity, clock, faults)
     outbound = outbound if links is None else GapOutbound(outbound, links)
-    partner = Partner(node_id, config, clock=clock, outbound=outbound, identity=identity, faults=faults, probe=probe)
+    partner = Partner(node_id, config, clock=clock, outbound=outbound, identity=identity, faults=faults, probe=prober)
     app = flask.Flask(__name__, static_folder=None)
     node = Node(
         node_id=node_id,
@@ -103,6 +107,7 @@ def create_app(
         journal=Journal(config.data),
         catalogue=catalogue,
         driver=JobDriver(),
+        means=means,
         vault=vault,
         leadership=Leadership(store, config.data, faults),
         backup=_backup(config, vault, faults),
@@ -134,6 +139,21 @@ def _check_allowed(config: Config, catalogue: Catalogue) -> None:
         if code not in known:
             hint = "components of the node: " + ", ".join(sorted(known))
             raise ConfigError(f"[components] allow: no component {code} comes with the node", hint=hint)
+
+
+def _bounds(config: Config) -> Bounds:
+    """Return what components are kept from: the data folder, and whatever of the node's lies elsewhere."""
+    places = [config.data, config.key_file, config.tls_key, config.gap, config.backup, config.evidence_backup]
+    places += map(Path, config.component_hidden)
+    if config.database is not None and config.database.startswith(_SQLITE):
+        places.append(Path(config.database.removeprefix(_SQLITE)))
+    return Bounds(
+        hidden=tuple(place for place in places if place is not None),
+        readable=tuple(map(Path, config.component_readable)),
+        writable=tuple(map(Path, config.component_writable)),
+        network=config.component_network,
+        file_mib=config.file_mib,
+    )
 
 
 def _opened(config: Config) -> tuple[Store, Vault]:

@@ -13,12 +13,13 @@ import difflib
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from reference_node.errors import ConfigError
 from reference_node.evidence.noting import ALWAYS, GROUPS, Act
+from reference_node.runtime.confinement import ANY, NODE
 from reference_node.security.suites import CERT, SUITES, TLS_SUITES
 
 AUTH_TYPES = tuple(str(suite.auth_type) for suite in SUITES)
@@ -96,6 +97,13 @@ def _hosts(value: Any) -> str | None:
 def _names(value: Any) -> str | None:
     fits = isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
     return None if fits else "a list of names"
+
+
+def _places(value: Any) -> str | None:
+    fits = isinstance(value, (list, tuple)) and all(
+        isinstance(item, str) and Path(item).is_absolute() for item in value
+    )
+    return None if fits else "a list of absolute paths"
 
 
 def _command(value: Any) -> str | None:
@@ -184,9 +192,14 @@ class Config:
     task_poll_seconds: int = _key("job", 5, _number(1, 86_400), "poll_seconds")
     task_slots: int = _key("job", 16, _number(1, 1024), "slots")
     keep_days: int = _key("job", 30, _number(0, 36_500))
+    file_mib: int = _key("job", 65_536, _number(1, 16_777_216))
     memory_most_mib: int = _key("job", 65_536, _number(1, 1_048_576), "memory_mib")
     session_linger_seconds: int = _key("job", 60, _number(0, 86_400))
     component_allow: Mapping[str, Sequence[str]] | None = _key("components", None, _nodes_by_name, "allow")
+    component_hidden: tuple[str, ...] = _key("components", (), _places, "hidden")
+    component_readable: tuple[str, ...] = _key("components", (), _places, "readable")
+    component_writable: tuple[str, ...] = _key("components", (), _places, "writable")
+    component_network: str = _key("components", NODE, _one_of(NODE, ANY), "network")
     auditor_token: str | None = _key("evidence", None, _token)
     evidence_acts: tuple[str, ...] = _key("evidence", _ACTS, _some_of(*_ACTS, *Act), "acts")
     evidence_content: str = _key("evidence", "digests", _one_of("digests", "terms"), "content")
@@ -214,7 +227,10 @@ def load_config(path: Path | None, **overrides: Any) -> Config:
             raise ConfigError(f"there is no setting {name}" + _meant(name, known))
         if value is not None:
             values[name] = value
-    return Config(**{name: _checked(name, value) for name, value in values.items()})
+    found = Config(**{name: _checked(name, value) for name, value in values.items()})
+    if path is None:
+        return found
+    return replace(found, component_hidden=(*found.component_hidden, str(path.absolute())))  # it may hold tokens
 
 
 def _from_file(path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from reference_node.faults import Faults
 from reference_node.gap.link import Links
 from reference_node.identity import Identity
 from reference_node.runtime.catalogue import Catalogue
+from reference_node.runtime.confinement import Means
 from reference_node.runtime.contract import Runner
 from reference_node.runtime.logs import Journal
 from reference_node.security.tls import SecureChannel
@@ -69,6 +70,7 @@ class Node:
     journal: Journal
     catalogue: Catalogue
     driver: Driver
+    means: Means
     vault: Vault
     leadership: Leadership
     backup: Backup | None

@@ -6,7 +6,7 @@ ready line, one JSON object on one line, is printed only once requests are answe
 requests finish and stop every thread.
 
 >>> serve(load_config(None, data=Path("node-a"), port=0))
-{"event":"ready","node_id":"node-4f1c2a90","address":"http://127.0.0.1:40213"}
+{"event":"ready","node_id":"node-4f1c2a90","address":"http://127.0.0.1:40213","components":{"confined_by":"landlock",...}}
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Any, Self
 
 import flask
+import structlog
 from cheroot.errors import MaxSizeExceeded
 
 from reference_node import log
@@ -33,9 +34,11 @@ from reference_node.faults import Faults
 from reference_node.gap.inlet import Inlet
 from reference_node.interfaces.channel_grpc import GrpcServer
 from reference_node.node import Node
+from reference_node.runtime.confinement import Way, keep_to_itself
 from reference_node.sockets import Server
 from reference_node.transport.tls import TlsAdapter
 
+logger = structlog.get_logger("reference_node")
 _PUMP_SECONDS = 1.0
 _STANDBY_SECONDS = 0.2
 _REQUEST_LIMIT = 72 * 1024 * 1024  # operations have lower limits of their own, which they answer with an envelope
@@ -187,7 +190,9 @@ def serve(config: Config, ready: Callable[[Mapping[str, Any]], None] | None = No
     A node on standby says so in a line of its own and listens only once the process that leads is gone (9.2-e-4).
     """
     log.to_stderr()
+    keep_to_itself()
     server = NodeServer(config)
+    _say_confinement(server.node)
     stopped = threading.Event()
 
     def _stop(_signal: int, _frame: FrameType | None) -> None:
@@ -201,11 +206,24 @@ def serve(config: Config, ready: Callable[[Mapping[str, Any]], None] | None = No
         with server:
             line: dict[str, Any] = {"event": "ready", "node_id": server.node.node_id, "address": server.address}
             line |= {"addresses": server.addresses} if len(server.addresses) > 1 else {}
+            line["components"] = server.node.means.words()
             (ready or _print_ready)(line | ({"grpc": server.grpc_address} if server.grpc_address else {}))
             stopped.wait()
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _say_confinement(node: Node) -> None:
+    """Say, once, what this machine gives to keep components from what is the node's (9.2-e)."""
+    said = node.means.words()
+    if node.means.way is Way.NONE:
+        hint = "run the node on Linux with Landlock (kernel 6.2 or newer) or allow it user namespaces"
+        logger.warning(
+            "components are not confined: they can read what the node can", node_id=node.node_id, hint=hint, **said
+        )
+    else:
+        logger.info("components are confined", node_id=node.node_id, **said)
 
 
 def _its_turn(node: Node, stopped: threading.Event) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from reference_node.algorithms.contract import Algorithm
 from reference_node.algorithms.psi import intersection
+from reference_node.algorithms.psi.curves import load_ahead
 from reference_node.algorithms.statistics import component as statistics
 
 COMPONENTS: Final = Path(__file__).resolve().parents[2] / "specs" / "components"
@@ -26,7 +27,11 @@ def _described(code: str) -> Mapping[str, Any]:
 
 ALGORITHMS: Final[Mapping[str, Algorithm[Any]]] = {
     intersection.CODE: Algorithm(
-        intersection.CODE, _described(intersection.CODE), intersection.IntersectionParams.parse, intersection.run
+        intersection.CODE,
+        _described(intersection.CODE),
+        intersection.IntersectionParams.parse,
+        intersection.run,
+        load_ahead,
     ),
     statistics.CODE: Algorithm(
         statistics.CODE, _described(statistics.CODE), statistics.StatisticsParams.parse, statistics.run

@@ -8,7 +8,7 @@ with a pointer to the place. `progress` is called with a share between 0 and 1 a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -50,12 +50,16 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Algorithm(Generic[P_co]):
-    """An entry of the registry: the component's code, its self-description, how to read parameters, how to run."""
+    """An entry of the registry: the component's code, its self-description, how to read parameters, how to run.
+
+    `ahead` is told the input files while more can still be loaded than once the component runs.
+    """
 
     code: str
     description: Mapping[str, Any]
     parse: Callable[[Mapping[str, Any]], P_co]
     run: Callable[[Channel, Any, Inputs], Outputs]
+    ahead: Callable[[Iterable[Path]], None] = lambda _files: None
 
     def start(self, channel: Channel, given: Mapping[str, Any], inputs: Inputs) -> Outputs:
         """Read the parameters and run this party's side; raise AlgorithmFailure."""

@@ -1,7 +1,8 @@
 """What happens in the process of a component, from the fork to the exit status.
 
-Guarantees: it leads a process group of its own and dies with the server; its memory is bounded, a built-in component's
-address space here, a command's resident memory by the server; nothing of the node's is open in it; a built-in component
+Guarantees: it leads a session of its own and dies with the server; its memory is bounded, a built-in component's
+address space here, a command's resident memory by the server; nothing of the node's is open in it, and nothing of it
+can be reached (`confinement`): what is the node's is loaded before, what the component does comes after; a built-in one
 leaves `result.json` and an exit status, whatever it raises; what it raises is told by name and, for failures that are
 worded for it, by message, never with the data at hand.
 """
@@ -23,6 +24,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from reference_node.runtime import confinement
 from reference_node.runtime.logs import append
 
 FAILED: Final = 1
@@ -63,17 +65,17 @@ def _settle_in(wanted: Wanted, output: int) -> None:
     os.dup2(nothing, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    os.closerange(3, 4096)
+    os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     os.environ.clear()
     os.environ.update(wanted["environment"])
     folder = Path(wanted["folder"])
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chdir(folder)
+    Path(wanted["log"]).touch(mode=0o600)  # only what is there can be left to a component
     if wanted["memory_mib"] is not None and wanted["command"] is None:
         # what the server has loaded is shared with all components and not theirs
         bound = _mapped() + wanted["memory_mib"] * _MIB
         resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _mapped() -> int:
@@ -84,6 +86,7 @@ def _mapped() -> int:
 def _replace(wanted: Wanted) -> None:
     """Become the command of a component that somebody else has made."""
     words = shlex.split(wanted["command"])
+    confinement.enter(wanted["confinement"])
     try:
         os.execvp(words[0], words)  # noqa: S606 - the operator has registered this command
     except OSError as failure:
@@ -95,7 +98,9 @@ def _replace(wanted: Wanted) -> None:
 def run(wanted: Wanted) -> int:
     """Run a built-in component and leave what it says of its end; return the exit status."""
     try:
-        outputs = _entry(wanted["entry"])(_channel(wanted), dict(wanted["parameters"]), _inputs(wanted))
+        start, channel, inputs = _entry(wanted["entry"], wanted["inputs"]), _channel(wanted), _inputs(wanted)
+        confinement.enter(wanted["confinement"])
+        outputs = start(channel, dict(wanted["parameters"]), inputs)
     except MemoryError:
         raise
     except Exception as failure:  # noqa: BLE001 - a component may raise anything
@@ -114,12 +119,13 @@ def run(wanted: Wanted) -> int:
     return 0
 
 
-def _entry(entry: str) -> Callable[..., Any]:
-    """Return the function that a built-in component is run by."""
+def _entry(entry: str, inputs: Mapping[str, str]) -> Callable[..., Any]:
+    """Return the function that a built-in component is run by, with what it needs of code loaded."""
     kind, _, name = entry.rpartition(":")
     if kind == "algorithm":
         from reference_node.algorithms import ALGORITHMS
 
+        ALGORITHMS[name].ahead([Path(path) for path in inputs.values()])
         return ALGORITHMS[name].start
     found: Callable[..., Any] = getattr(importlib.import_module(kind), name)
     return found

@@ -24,13 +24,19 @@ from typing import Any, Final
 from reference_node.runtime.contract import Work
 
 CALLBACK_PATH: Final = "/v1/platform/schedule/task/callback"
-_KEPT: Final = ("PATH", "LANG", "LC_ALL", "TZ", "HOME", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+_KEPT: Final = ("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+
+
+def of_server() -> dict[str, str]:
+    """Return the variables of the fork server: keys and tokens may be among those that the node was started with."""
+    return {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith("PYTHON")}
 
 
 def variables(work: Work) -> dict[str, str]:
     """Return the variables of an attempt; of the node's own ones a component gets the harmless few."""
     found = {name: os.environ[name] for name in _KEPT if name in os.environ}
     found["PYTHONUNBUFFERED"] = "1"
+    found["HOME"] = found["TMPDIR"] = str(work.folder.absolute())  # what it keeps goes with its attempt
     found["runtime.component.name"] = str(work.component["componentName"])
     found |= {f"runtime.component.parameter.{name}": text(value) for name, value in work.parameters.items()}
     found |= {f"runtime.component.input.{name}": _place(path) for name, path in work.inputs.items()}
@@ -64,7 +70,9 @@ def _place(path: Path) -> str:
     return json.dumps({"namespace": str(whole.parent), "name": whole.name}, ensure_ascii=False)
 
 
-def request(work: Work, entry: str | None, faults: Sequence[str] = ()) -> Mapping[str, Any]:
+def request(
+    work: Work, entry: str | None, confinement: Mapping[str, Any], faults: Sequence[str] = ()
+) -> Mapping[str, Any]:
     """Return what the fork server is told of an attempt; `faults` are the node's deliberate defects."""
     return {
         "id": f"{work.key.task_id}/{work.key.role}/{work.key.attempt}",
@@ -79,5 +87,6 @@ def request(work: Work, entry: str | None, faults: Sequence[str] = ()) -> Mappin
         "folder": str(work.folder.absolute()),
         "log": str(work.log.absolute()),
         "memory_mib": work.memory_mib,
+        "confinement": dict(confinement),
         "faults": list(faults),
     }

@@ -22,10 +22,11 @@ from typing import Any, Final
 import structlog
 
 from reference_node.domain.task import Cause
+from reference_node.runtime import confinement
 from reference_node.runtime.catalogue import Catalogue
 from reference_node.runtime.component import NO_MEMORY, RESULT
 from reference_node.runtime.contract import Exit, Key, LaunchFailed, Work
-from reference_node.runtime.environment import request
+from reference_node.runtime.environment import of_server, request
 
 log = structlog.get_logger("reference_node")
 _MODULE: Final = "reference_node.runtime.server"
@@ -35,9 +36,18 @@ _PATIENCE: Final = 30.0
 class Launcher:
     """Runs components in processes of their own; any thread may use it."""
 
-    def __init__(self, catalogue: Catalogue, faults: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        faults: Sequence[str] = (),
+        *,
+        bounds: confinement.Bounds | None = None,
+        means: confinement.Means | None = None,
+    ) -> None:
         self._catalogue = catalogue
         self._faults = tuple(faults)
+        self._bounds = bounds or confinement.Bounds()
+        self._means = means or confinement.probe()
         self._lock = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -62,7 +72,7 @@ class Launcher:
             entry = builtin.entry
         else:
             _check_command(work.command)
-        told = request(work, entry, self._faults)
+        told = request(work, entry, confinement.told(work, self._bounds, self._means), self._faults)
         data = json.dumps({"start": told}).encode() + b"\n"
         with self._lock:
             control = self._serving()
@@ -124,7 +134,9 @@ class Launcher:
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", _MODULE, str(theirs.fileno())]
-            self._server = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+            self._server = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=of_server()
+            )
         self._control = ours
         threading.Thread(target=self._listen, args=(ours, self._server), name="launcher", daemon=True).start()
         return ours

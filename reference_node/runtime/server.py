@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from reference_node.runtime import component
+from reference_node.runtime import component, confinement
 from reference_node.runtime.logs import append
 
 _LOG_LIMIT: Final = 64 * 1024 * 1024
@@ -228,6 +228,7 @@ def main() -> None:
     import reference_node.algorithms
     import reference_node.transport.client  # noqa: F401
 
+    confinement.keep_to_itself()
     gc.collect()
     gc.freeze()  # pages that a fork never touches stay shared
     with socket.socket(fileno=int(sys.argv[1])) as control:

@@ -21,7 +21,7 @@ from reference_node.runtime.catalogue import in_black_box, remedy
 from reference_node.schedule import material, permitted, sources
 from reference_node.schedule.common import defect
 from reference_node.security import proofs
-from reference_node.services import vouching
+from reference_node.services import job_projects, vouching
 from reference_node.services.approvals import Body
 from reference_node.store.approvals import ApprovalRow, PermitRow, count_use, in_force
 from reference_node.store.jobs import JobRow
@@ -85,6 +85,7 @@ def check_approval(node: Node, session: Session, job: JobRow) -> None:
     agreed = session.scalar(select(FlowRow.dag).where(FlowRow.flow_id == approval.resource_id))
     if (agreed or approval.content.get("dag")) != job.dag and not defect(node, "job-dag-replaced"):
         raise Refusal("DAG_FROZEN", pointer="/dag")
+    job_projects.settle(node, job, approval)
     _use(session, approval)
 
 
@@ -207,7 +208,8 @@ def _check_dataset(node: Node, session: Session, job: JobRow, dataset_id: str, p
     if approval is None or approval.role != Role.APPROVER:
         raise Refusal("RESOURCE_NOT_FOUND", pointer=place)
     permit = session.get(PermitRow, approval.audit_id)
-    if permit is not None and permit.project_id not in (None, job.project_id):
+    elsewhere = permit is not None and permit.project_id not in (None, job.project_id)
+    if elsewhere and not defect(node, "job-ignores-scope-of-permit"):
         raise Refusal("PERMIT_OUT_OF_SCOPE", pointer=place)
     _use(session, approval)
 

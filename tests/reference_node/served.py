@@ -35,7 +35,7 @@ class Served:
         command = [sys.executable, "-m", "reference_node", json.dumps(self.settings)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.process.stdout is not None
-        ready = json.loads(self.process.stdout.readline())
+        self.ready = ready = json.loads(self.process.stdout.readline())
         self.address = ready["address"]
         self.grpc = ready.get("grpc", "")
         self.token = (self.folder / "operator-token").read_text().strip()

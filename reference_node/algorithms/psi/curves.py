@@ -22,11 +22,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum, StrEnum
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Final
 
@@ -41,6 +43,8 @@ P25519: Final = 2**255 - 19
 SM2_P: Final = 0xFFFFFFFE_FFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF_00000000_FFFFFFFF_FFFFFFFF
 SM2_N: Final = 0xFFFFFFFE_FFFFFFFF_FFFFFFFF_FFFFFFFF_7203DF6B_21C6052B_53BBF409_39D54123
 KERNEL_FROM: Final = 4096  # SM2 operations behind which the compiled kernel is loaded
+_LARGE_BYTES: Final = 4 * KERNEL_FROM  # of tables that are likely to have that many rows
+_settled = threading.Event()
 _SLICE: Final = 256  # points a thread takes at once: some 10 ms of work
 
 
@@ -224,9 +228,23 @@ class Sm2(Curve):
         return b"".join(made)
 
 
+def load_ahead(files: Iterable[Path]) -> None:
+    """Have the compiled kernel loaded where tables are large enough for it to pay, and leave it alone from here on.
+
+    A component that is confined can keep no compiled code: it would be made anew, for seconds, each time.
+    """
+    if sum(path.stat().st_size for path in files if path.is_file()) >= _LARGE_BYTES:
+        kernel = sm2_kernel()
+        if kernel is not None:
+            kernel.multiply(kernel.lift(bytes(DIGEST_BYTES)), SM2_N // 3)
+    _settled.set()
+
+
 @cache
 def sm2_kernel() -> ModuleType | None:
     """Return the compiled kernel, or None where numba is not installed or finds no folder to keep compiled code in."""
+    if _settled.is_set():
+        return None
     try:
         from reference_node.algorithms.psi import sm2_kernel as kernel
     except (ImportError, RuntimeError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -115,3 +117,20 @@ def test_large_runs_use_the_kernel_unnoticed(kernel: object, monkeypatch: pytest
         curve.mask(b"\x02" + b"\xff" * 32)
     monkeypatch.setattr(curves, "sm2_kernel", lambda: None)
     assert curve.mask(points) == slow
+
+
+@pytest.mark.parametrize(("size", "loaded"), [(16 * 1024, True), (100, False)])
+def test_what_is_not_loaded_ahead_is_not_loaded_later(
+    kernel: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, size: int, loaded: bool
+) -> None:
+    """A confined component keeps no compiled code: large tables load the kernel before, small ones do without."""
+    monkeypatch.setattr(curves, "KERNEL_FROM", 1)
+    monkeypatch.setattr(curves, "_settled", threading.Event())
+    curves.sm2_kernel.cache_clear()
+    try:
+        (tmp_path / "table.csv").write_bytes(bytes(size))
+        curves.load_ahead([tmp_path / "table.csv", tmp_path / "none.csv"])
+        found = Sm2(PointFormat.X962_COMPRESSED)._kernel(2)
+        assert (found is kernel) if loaded else (found is None)
+    finally:
+        curves.sm2_kernel.cache_clear()

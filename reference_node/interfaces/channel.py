@@ -28,7 +28,7 @@ from reference_node.interfaces.channel_bodies import Manner
 from reference_node.node import Node
 from reference_node.proto.transport_pb2 import Inbound, PeekInbound, PopInbound, PushInbound, ReleaseInbound
 from reference_node.security import entrance
-from reference_node.security.guards import Incoming
+from reference_node.security.incoming import Incoming
 from reference_node.transport import frames, stamps
 from reference_node.transport.pushing import Push
 from reference_node.transport.relay import NOTHING, OK, code_of

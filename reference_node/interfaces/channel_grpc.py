@@ -31,7 +31,7 @@ from reference_node.proto.transport_pb2 import (
     TransportOutbound,
 )
 from reference_node.security import entrance, signing
-from reference_node.security.guards import Incoming
+from reference_node.security.incoming import Incoming
 from reference_node.transport import frames, stamps
 from reference_node.transport.relay import NOTHING, OK, code_of
 from reference_node.transport.relay_grpc import COMPONENTS, INVOKE, OPTIONS, PROTOCOL, TRANSPORT

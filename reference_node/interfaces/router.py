@@ -34,7 +34,8 @@ from reference_node.interfaces.calls import Call, Streamed
 from reference_node.node import Node
 from reference_node.security import entrance, guards, signing
 from reference_node.security.errors import SecurityFailure
-from reference_node.security.guards import Caller, Incoming
+from reference_node.security.guards import Caller
+from reference_node.security.incoming import Incoming
 from reference_node.security.tls import ENVIRON
 
 BODY_LIMIT: Final = 1024 * 1024
@@ -143,9 +144,9 @@ def _carry(node: Node, route: Route, request: Incoming, trace: str, now: Acting)
     elif auth in ("known", "contract"):
         caller = guards.known(node, request, contract=auth == "contract")
     elif auth == "presented":
-        proof = guards.presented_headers(node, request)
+        standing = guards.presented_headers(node, request)
         body = _body(node, route, request)
-        caller = guards.presented(node, request, body, proof=proof)
+        caller = guards.presented(node, request, body, standing=standing)
     if caller is not None:
         now.actor = actor("NODE", caller.node_id)
     lapses.before(node, route.operation)

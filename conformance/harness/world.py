@@ -20,10 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from conformance.harness import canary, readings, signing
+from conformance.harness import canary, places, readings, signing
 from conformance.harness.binding import Binding
 from conformance.harness.clock import Clock, eventually
 from conformance.harness.deposits import Deposits
@@ -94,6 +95,7 @@ class World:
         self.profile = stage.profile
         self.facts: dict[str, Any] = {}
         self.current = ""
+        self.waits_out_lockouts = True  # those that other scenarios have caused
         self._tag = f"{stage.run_id}-{secrets.token_hex(4)}"
         self._partners: list[Partner] = []
         self._exchanges: list[Exchange] = []
@@ -347,7 +349,9 @@ class World:
             problem = self.stage.contract.request_problem(operation, request, self.stage.binding)
             if problem:
                 raise Blame(f"step {step}: the harness itself breaks the interface of {operation}: {problem}")
-        told = self._exchange(step, operation, request, partner, breaks, transport=transport)
+        told = places.waited_out(
+            self, partial(self._exchange, step, operation, request, partner, breaks, transport=transport)
+        )
         if breaks and breaks not in INTERRUPTED:
             self._alive(step)
         return told

@@ -9,6 +9,7 @@ from typing import Any
 
 from conformance.harness.errors import NotOffered, Undrivable
 from conformance.harness.partner import Partner
+from conformance.harness.places import LONGEST_LOCKOUT
 from conformance.harness.signing import Key
 from conformance.harness.steps import Awaited, Tamper, Told
 from conformance.harness.world import CONTRACT_DAYS, DAY_MS, World
@@ -16,7 +17,6 @@ from conformance.harness.world import CONTRACT_DAYS, DAY_MS, World
 HTML = b"<html><body>502 Bad Gateway</body></html>"
 BRIEF_SECONDS = 3.0  # the period of a contract that is to run out while the scenario goes on
 QUIET_SECONDS = 0.3  # how long a scenario looks out for a call that must not come
-LONGEST_LOCKOUT = 5
 
 
 def required(told: Told | Awaited) -> None:

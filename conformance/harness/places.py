@@ -37,9 +37,9 @@ def of(host: str, node_id: str) -> str:
 class FromPlace(requests.adapters.HTTPAdapter):
     """Carries requests from one address of this machine."""
 
-    def __init__(self, address: str, **pools: int) -> None:
+    def __init__(self, address: str, pool_connections: int, pool_maxsize: int) -> None:
         self._address = address
-        super().__init__(**pools)
+        super().__init__(pool_connections=pool_connections, pool_maxsize=pool_maxsize)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools with the address."""

@@ -16,7 +16,7 @@ MORE = 3  # failures beyond those that lock out
 
 @scenario()
 def test_lockout_by_stranger(world: World) -> None:
-    """Somebody forges requests in a partner's name, from its address, until locked out; the partner goes on (9.2-a-5)."""
+    """Somebody forges requests in a partner's name until it is locked out; the partner goes on (9.2-a-5)."""
     contracts.needs_signed(world, "contractQuery")
     partner, stranger = world.signed_partner(), world.signed_partner("stranger")
     world.waits_out_lockouts = False

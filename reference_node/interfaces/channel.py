@@ -27,7 +27,7 @@ from reference_node.interfaces import router, wire
 from reference_node.interfaces.channel_bodies import Manner
 from reference_node.node import Node
 from reference_node.proto.transport_pb2 import Inbound, PeekInbound, PopInbound, PushInbound, ReleaseInbound
-from reference_node.security import entrance
+from reference_node.security import doubled_headers, entrance
 from reference_node.security.incoming import Incoming
 from reference_node.transport import frames, stamps
 from reference_node.transport.pushing import Push
@@ -141,6 +141,7 @@ def _serve(node: Node, operation: specs.Operation, handler: Operation) -> flask.
     if manner is Manner.BARE and to_node and node.faults.on("pass-through-not-taken"):
         manner = Manner.PROTOBUF
     try:
+        doubled_headers.refuse(environ.get(doubled_headers.ENVIRON), node.faults)
         entrance.check(node, request.head)
         return handler(node, request, manner)
     except Exception as failure:

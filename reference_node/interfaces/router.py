@@ -32,7 +32,7 @@ from reference_node.evidence.acting import Acting, acting, actor
 from reference_node.interfaces import lapses, leniency, wire
 from reference_node.interfaces.calls import Call, Streamed
 from reference_node.node import Node
-from reference_node.security import entrance, guards, signing
+from reference_node.security import doubled_headers, entrance, guards, signing
 from reference_node.security.errors import SecurityFailure
 from reference_node.security.guards import Caller
 from reference_node.security.incoming import Incoming
@@ -121,6 +121,7 @@ def _serve(node: Node, route: Route) -> flask.Response:
     environ = flask.request.environ
     if environ["REQUEST_METHOD"] != route.operation.method:  # werkzeug adds HEAD to GET
         raise MethodNotAllowed([route.operation.method])
+    doubled_headers.refuse(environ.get(doubled_headers.ENVIRON), node.faults)
     request = incoming(environ, route.operation.path, _read(node, environ))
     entrance.check(node, request)
     trace = _trace(request.headers)

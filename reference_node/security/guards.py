@@ -135,7 +135,11 @@ def known(node: Node, incoming: Incoming, *, contract: bool) -> Caller:
     known_keys = [credentials.key(node.faults, row["auth_type"], row["credential"]) for row in keys]
     key = _signer(node, incoming, known_keys, standing)
     lockouts.forgive(node, incoming, standing)
-    return _caller(node, incoming, key, _contract_in_force(node, source, key) if contract else None)
+    if not contract:
+        return _caller(node, incoming, key, None)
+    in_force = _contract_in_force(node, source, key)
+    _check_version(node, in_force, incoming)
+    return _caller(node, incoming, key, str(in_force.contract_id))
 
 
 def presented_headers(node: Node, incoming: Incoming) -> Standing | None:
@@ -260,7 +264,17 @@ def _caller(node: Node, incoming: Incoming, key: PublicKey | None, contract_id: 
     return Caller(headers[signing.SOURCE], nonce, until, key, contract_id)
 
 
-def _contract_in_force(node: Node, source: str, key: PublicKey) -> str | None:
+def _check_version(node: Node, row: ContractRow, incoming: Incoming) -> None:
+    """Refuse a request of the data plane over an older signature base than the partner has said that it has (9.2-g)."""
+    has = row.partner.get(signing.ANNOUNCED, signing.OLDEST)
+    if has == signing.OLDEST or not signing.carries_transport(incoming.headers):
+        return
+    old = signing.version_of(incoming.headers.get(signing.SIGNATURE, "")) == signing.OLDEST
+    if old and not node.faults.on("old-signature-base-accepted"):
+        raise Refusal("SIGNATURE_OUTDATED", pointer=signing.SIGNATURE)
+
+
+def _contract_in_force(node: Node, source: str, key: PublicKey) -> ContractRow:
     """Return the newest contract in force with that key, judged by the clock, else refuse."""
     now = node.now()
     with node.store.read() as session:
@@ -275,12 +289,12 @@ def _contract_in_force(node: Node, source: str, key: PublicKey) -> str | None:
             .limit(1)
         )
     if row is not None and row.status == Status.APPROVED and row.expired_time > now:
-        return str(row.contract_id)
+        return row
     expired = row is not None and (row.status == Status.APPROVED or row.end_reason == EndReason.EXPIRED)
     if row is not None and node.faults.on("expired-contract-accepted" if expired else "contract-state-not-checked"):
-        return str(row.contract_id)
+        return row
     if row is not None and opened_by_fault(node, row.end_reason):
-        return str(row.contract_id)
+        return row
     raise Refusal("CONTRACT_EXPIRED" if expired else "CONTRACT_NOT_ACTIVE")
 
 

@@ -118,6 +118,8 @@ class World:
             raise NotOffered(f"profile: capabilities.auth_types does not list {kind}")
         own_id = node_id or self.id(name)
         made = Partner(own_id, key or self.stage.keyring.key(kind, own_id), self.stage.receiver.address, self.scenario)
+        if self.stage.binding.signature_base > signing.OLDEST:
+            made.says({signing.ANNOUNCED: self.stage.binding.signature_base})
         self.stage.receiver.add(made)
         self._partners.append(made)
         return made

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from conformance.harness import signing
 from conformance.harness.errors import NotOffered, Undrivable
 from conformance.harness.partner import Partner
 from conformance.harness.places import LONGEST_LOCKOUT
@@ -78,6 +79,8 @@ def decision(partner: Partner, status: str, expired_time: int | None = None) -> 
         "auth_type": partner.key.auth_type,
         "auth_credential": partner.key.credential,
     }
+    if partner.signature_base > signing.OLDEST:
+        said[signing.ANNOUNCED] = partner.signature_base
     return said if expired_time is None else {**said, "expired_time": expired_time}
 
 

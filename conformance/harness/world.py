@@ -100,7 +100,7 @@ class World:
         self._partners: list[Partner] = []
         self._exchanges: list[Exchange] = []
         self._count = itertools.count(1)
-        self._prefix = urlsplit(stage.profile.target.url).path.rstrip("/")
+        self.prefix = urlsplit(stage.profile.target.url).path.rstrip("/")
         self._began = time.perf_counter()
 
     # --- identities -------------------------------------------------------------------------------------------------
@@ -334,7 +334,7 @@ class World:
         method, path, asked, body = self.stage.binding.spell_request(operation, query, content)
         encoded = b"" if method == "GET" else json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         pairs = tuple((name, str(v).lower() if isinstance(v, bool) else str(v)) for name, v in asked.items())
-        return method, self._prefix + path, pairs, encoded if raw is None else raw
+        return method, self.prefix + path, pairs, encoded if raw is None else raw
 
     def send(
         self,

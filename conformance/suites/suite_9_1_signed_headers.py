@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from conformance.harness import channel, signing
-from conformance.harness.channel_calls import Bend, Form, Line, Message, Over
+from conformance.harness.channel import Form
+from conformance.harness.channel_calls import Bend, Line, Message, Over
 from conformance.harness.errors import NotOffered
 from conformance.harness.partner import Partner
 from conformance.harness.registry import scenario

@@ -26,7 +26,7 @@ def _needs_new_base(world: World) -> None:
 
 @scenario()
 def test_channel_headers(world: World) -> None:
-    """Bare messages whose topic, number, session and other headers were changed on the way, each beside a right one."""
+    """Topic, number, session and other headers of bare messages are changed on the way; right ones follow (9.2-g)."""
     _needs_new_base(world)
     partner = work.played(world)
     flow = sessions.agreed(world, partner)
@@ -50,7 +50,7 @@ def test_channel_headers(world: World) -> None:
 
 @scenario()
 def test_channel_headers_uncovered(world: World) -> None:
-    """Signatures of bare messages that leave out one header of the data plane each, beside whole ones."""
+    """Signatures of bare messages that leave out one header of the data plane each, beside whole ones (9.2-g)."""
     _needs_new_base(world)
     partner, line = sessions.usual(world)
     names = {"topic": channel.TOPIC, "token": channel.TOKEN, "session": channel.SESSION, "version": channel.VERSION}

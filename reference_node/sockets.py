@@ -14,13 +14,53 @@ from typing import Any
 
 from cheroot import wsgi
 from cheroot.makefile import MakeFile, StreamWriter
-from cheroot.server import HTTPConnection, HTTPServer
+from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest, HTTPServer
+
+from reference_node.security import doubled_headers
 
 _BUFFER = 64 * 1024
 
 
+class Names(HeaderReader):
+    """Reads headers as cheroot does, and keeps their names as they came."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def _transform_key(self, key_name: bytes) -> bytes:
+        self.names.append(key_name.strip().decode("latin-1"))
+        transformed: bytes = super()._transform_key(key_name)  # type: ignore[misc]
+        return transformed
+
+
+class Request(HTTPRequest):
+    """A request that remembers which of its headers leaves open what is meant, before headers are folded."""
+
+    repeated: str | None = None
+
+    def read_request_headers(self) -> bool:
+        """Read the headers and look at their names."""
+        self.header_reader = Names()
+        whole: bool = super().read_request_headers()  # type: ignore[no-untyped-call]
+        self.repeated = doubled_headers.repeated((name, "") for name in self.header_reader.names)
+        return whole
+
+
+class Gateway(wsgi.Gateway_10):
+    """Hands a request to the application, with the name of a header that it must be refused for."""
+
+    def get_environ(self) -> Any:
+        """Return the environment of the request."""
+        environ: dict[str, Any] = super().get_environ()  # type: ignore[no-untyped-call]
+        if self.req.repeated is not None:
+            environ[doubled_headers.ENVIRON] = self.req.repeated
+        return environ
+
+
 class Connection(HTTPConnection):
     """A connection whose bodies are read straight into their place. Under TLS the adapter brings files of its own."""
+
+    RequestHandlerClass = Request
 
     def __init__(self, server: HTTPServer, sock: socket.socket, makefile: Any = MakeFile) -> None:
         super().__init__(server, sock, _file if makefile is MakeFile else makefile)
@@ -46,6 +86,7 @@ class Server(wsgi.Server):
     def __init__(self, *given: Any, **named: Any) -> None:
         self.at_work: dict[Connection, int] = {}
         super().__init__(*given, **named)
+        self.gateway = Gateway
 
     def stop(self) -> None:
         """Let running requests finish, then let go of the sockets."""

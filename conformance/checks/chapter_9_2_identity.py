@@ -10,6 +10,7 @@ from conformance.harness.records import Finding
 from conformance.harness.registry import check
 from conformance.harness.story import NoTwin, Story
 
+LOCKED_OUT = "LOCKED_OUT"
 _WEAK = ("KEY_TOO_WEAK", "CREDENTIAL_MALFORMED", "CREDENTIAL_TYPE_UNSUPPORTED", "SUITE_REFUSED")
 
 
@@ -119,8 +120,15 @@ def application_is_made_in_the_own_name(story: Story) -> Iterator[Finding]:
 
 @check("9.2-a-5", "lockout", "LOCKOUT_NEVER_TRIGGERS")
 def node_that_fails_too_often_is_locked_out(story: Story) -> Iterator[Finding]:
-    """After the declared number of failures in a row, even a right request is refused for a while."""
-    yield from expect.refused(story, "locked", "LOCKOUT_NEVER_TRIGGERS", "LOCKED_OUT", twin="before")
+    """After the declared number of failures in a row, the next attempt is refused for being locked out."""
+    step, first = story.step("locked"), story.step("fail-1")
+    if not step.reading.accepted and not story.step("before").reading.accepted:
+        raise NoTwin("before")
+    named = step.reading.error == LOCKED_OUT
+    if not story.binding.names_refusals:  # then it can at least be told from a failure before the lock-out
+        named = expect.refusal(step) != expect.refusal(first)
+    if step.reading.accepted or not named:
+        yield expect.finding("LOCKOUT_NEVER_TRIGGERS", step, first, expected=LOCKED_OUT, actual=expect.refusal(step))
 
 
 @check("9.2-a-5", "lockout", "LOCKOUT_HITS_OTHERS")
@@ -131,7 +139,8 @@ def lockout_of_one_node_leaves_others_alone(story: Story) -> Iterator[Finding]:
 
 @check("9.2-a-5", "lockout", "LOCKOUT_NEVER_ENDS")
 def lockout_ends_after_its_interval(story: Story) -> Iterator[Finding]:
-    """Once the interval has passed, the node is served again."""
+    """Once the interval has passed, attempts are judged by themselves again, and the node is served."""
+    yield from expect.refused_otherwise(story, "fail-later", "LOCKOUT_NEVER_ENDS", LOCKED_OUT)
     yield from expect.accepted(story, "after", "LOCKOUT_NEVER_ENDS")
 
 
@@ -139,6 +148,7 @@ def lockout_ends_after_its_interval(story: Story) -> Iterator[Finding]:
 def success_ends_the_count_of_failures(story: Story) -> Iterator[Finding]:
     """Only failures in a row count; a success between them starts the count anew."""
     if story.step("success").reading.accepted:
+        yield from expect.refused_otherwise(story, "fail-again", "LOCKOUT_COUNT_NOT_RESET", LOCKED_OUT)
         yield from expect.accepted(story, "not-locked", "LOCKOUT_COUNT_NOT_RESET")
 
 

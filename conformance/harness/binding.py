@@ -3,6 +3,7 @@
     name = "example"
     extends = "reference"                     # another binding by name, or a file beside this one
     unsigned = ["contractApply"]              # operations whose requests carry no x-auth-sign
+    signature_base = 1                        # the newest version of the text that is signed; by default 2
     offers = [...] or absent = [...]          # which operations there are; by default all
 
     [envelope]      code, msg, data: names; success = [0]; status = "matches" | "free"
@@ -38,6 +39,7 @@ from conformance.harness.binding_model import (
     StatusRule,
 )
 from conformance.harness.errors import UsageError
+from conformance.harness.signing import NEWEST, OLDEST
 from conformance.harness.spelling import Names, Schema, SpellingFault, Wanted, build, data_schema, paths_of
 from conformance.harness.strict import Table, read_toml, unknown
 from specs import Operation, errors, folder, operations
@@ -49,6 +51,7 @@ _SECTIONS = (
     "title",
     "extends",
     "unsigned",
+    "signature_base",
     "offers",
     "absent",
     "envelope",
@@ -90,6 +93,7 @@ def parse_binding(data: Mapping[str, Any], where: str) -> Binding:
     return Binding(
         name=top.text("name"),
         title=top.text("title", ""),
+        signature_base=top.integer("signature_base", NEWEST, least=OLDEST, most=NEWEST),
         operations=MappingProxyType(offered_rows),
         envelope=_envelope(top.table("envelope", ("code", "msg", "data", "success", "status"))),
         refusals=_refusals(top.table("errors", ("naming", "field", "words"))),

@@ -129,6 +129,7 @@ class Binding:
     refusals: Refusals = Refusals()
     headers: Mapping[str, str] = field(default_factory=dict)
     title: str = ""
+    signature_base: int = 2  # the newest version of the text that is signed that the family has
     content: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property

@@ -210,6 +210,13 @@ def signed_body(operation: str, request: Request) -> bytes:
     return b"" if operation in OPERATIONS and FRAME_CODE in request.headers else request.body
 
 
+def covered(request: Request) -> Mapping[str, str]:
+    """Return the headers of a request that can be signed: over gRPC the content type is the protocol's own."""
+    if not over_grpc(request):
+        return request.headers
+    return {name: value for name, value in request.headers.items() if name != "content-type"}
+
+
 def over_grpc(request: Request) -> bool:
     """Tell whether a request came over gRPC."""
     return request.headers.get("content-type") == GRPC

@@ -7,8 +7,8 @@ on purpose.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
@@ -50,7 +50,8 @@ class Bend:
     `source` and `target` stand in the headers of the data plane only; `body` takes the place of the one that was
     signed, `whole` that of the right one before it is signed; `frames` is what becomes of a stream's sealed frames,
     `code` what they are sealed with, `seal` what becomes of that, `piece` how many bytes a frame carries; by `ticket` a
-    push or pop is known when it is repeated.
+    push or pop is known when it is repeated. `after` headers are put in place once all are signed, over the version
+    `base` (0 is the newest that both sides have) and without the component `uncovered`.
     """
 
     session_id: str = ""
@@ -68,6 +69,9 @@ class Bend:
     seal: Callable[[ptp.Seal], ptp.Seal] | None = None
     piece: int = _PIECE
     ticket: str = ""
+    after: Mapping[str, str] = field(default_factory=dict)
+    base: int = 0
+    uncovered: str = ""
 
 
 STRAIGHT = Bend()
@@ -104,9 +108,8 @@ class Line:
         fields = {"payload": message.payload, "metadata": {} if bare else numbers}
         body = channel.spelled("chanInvoke", form, fields) if bend.whole is None else bend.whole
         path, transport = self._way("chanInvoke", over)
-        headers = self._signed(partner, path, body, bend, version="1" if bare else "2")
-        headers["content-type"] = channel.GRPC if over is Over.GRPC else form.value
-        headers |= numbers if bare else {}
+        more = {channel.VERSION: "1" if bare else "2", **(numbers if bare else {})}
+        headers = self._signed(partner, path, body, bend, more, "" if over is Over.GRPC else form.value)
         return self._send(step, "chanInvoke", path, headers, body, partner.node_id, breaks, bend, transport)
 
     def transport(
@@ -121,10 +124,9 @@ class Line:
     ) -> Told:
         """Send messages to the target in one stream of frames."""
         path, transport = self._way("chanTransport", over)
-        headers = self._signed(partner, path, b"", bend, version="2")
-        headers["content-type"] = channel.GRPC if over is Over.GRPC else Form.PROTOBUF.value
         usual = "hmac-sm3" if partner.key.alg == "sm2-sm3" else "hmac-sha256"
-        headers[channel.FRAME_CODE] = bend.code or usual
+        more = {channel.VERSION: "2", channel.FRAME_CODE: bend.code or usual}
+        headers = self._signed(partner, path, b"", bend, more, "" if over is Over.GRPC else Form.PROTOBUF.value)
         seal = ptp.Seal(
             headers[channel.FRAME_CODE],
             headers[channel.TOKEN],
@@ -235,9 +237,20 @@ class Line:
             channel.SESSION: bend.session_id or self.session_id,
         }
 
-    def _signed(self, partner: Partner, path: str, body: bytes, bend: Bend, *, version: str) -> dict[str, str]:
-        me = self.world.profile.target.node_id
-        named = self._named(bend)
+    def _signed(
+        self, partner: Partner, path: str, body: bytes, bend: Bend, more: Mapping[str, str], content_type: str
+    ) -> dict[str, str]:
+        """Return all headers of a request between nodes; the content type is that of gRPC where it says none."""
+        me, named = self.world.profile.target.node_id, self._named(bend)
+        own = {
+            **named,
+            channel.URI: operations()["chanPush"].path,
+            channel.TOKEN: bend.token or self.token,
+            channel.SOURCE: bend.source or partner.node_id,
+            channel.TARGET: bend.target or me,
+            **more,
+        }
+        own = {name: value for name, value in own.items() if name not in bend.leave_out}
         headers = signing.signed_headers(
             bend.key or partner.key,
             "POST",
@@ -249,18 +262,14 @@ class Line:
             nonce=bend.nonce or secrets.token_urlsafe(24),
             timestamp_ms=self.world.now_ms(),
             trace_id=named[channel.TRACE],
+            without=bend.uncovered,
+            beside=own | ({"content-type": content_type} if content_type else {}),
+            version=bend.base or partner.signature_base,
         )
         if bend.unsigned:
             headers.pop("x-auth-sign")
-        return {
-            **self.world.stage.binding.spell_headers(headers),
-            **named,
-            channel.VERSION: version,
-            channel.URI: operations()["chanPush"].path,
-            channel.TOKEN: bend.token or self.token,
-            channel.SOURCE: bend.source or partner.node_id,
-            channel.TARGET: bend.target or me,
-        }
+        usual = {} if content_type else {"content-type": channel.GRPC}
+        return {**self.world.stage.binding.spell_headers(headers), **usual, **bend.after}
 
     def _send(
         self,

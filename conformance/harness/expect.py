@@ -53,6 +53,13 @@ def refused(story: Story, name: str, code: str, *errors: str, twin: str) -> Iter
         yield finding(WRONG_REFUSAL, step, expected=" | ".join(errors), actual=refusal(step))
 
 
+def refused_otherwise(story: Story, name: str, code: str, error: str) -> Iterator[Finding]:
+    """The step was not refused for this reason; whether it had to be refused at all is for others to say."""
+    step = story.step(name)
+    if step.reading.error == error:
+        yield finding(code, step, expected=f"another answer than {error}", actual=refusal(step))
+
+
 def shows(story: Story, name: str, pointer: str, expected: Any, code: str) -> Iterator[Finding]:
     """The answer of the step has this value at this place."""
     step = story.step(name)

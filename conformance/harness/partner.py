@@ -94,6 +94,11 @@ class Partner:
         }
         self._behaviours: dict[str, Behaviour] = {}
 
+    @property
+    def signature_base(self) -> int:
+        """The newest version of the text that is signed that it says to have."""
+        return int(self.particulars.get(signing.ANNOUNCED, signing.OLDEST))
+
     def answers(self, operation: str, behaviour: Behaviour) -> None:
         """Replace how an operation is answered."""
         self._behaviours[operation] = behaviour
@@ -270,7 +275,11 @@ class Receiver:
         if key is None:
             return (*found, "KEY_UNKNOWN")
         signed = channel.signed_body(operation, request)
-        found += signing.problems(key, request.method, request.path, request.query, request.headers, signed)
+        headers = channel.covered(request)
+        found += signing.problems(key, request.method, request.path, request.query, headers, signed)
+        if operation in channel.BETWEEN_NODES:
+            version = signing.version_of(request.headers.get(signing.SIGNATURE, ""))
+            found += ["SIGNATURE_BASE_OLD"] if version < partner.signature_base else []
         found += self._header_problems(partner, request)
         found += channel.problems(operation, request)
         return tuple(found)

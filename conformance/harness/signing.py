@@ -1,6 +1,7 @@
 """Request signing as the harness makes and judges it (9.1-a, 9.2-a, 9.2-f).
 
 What is signed is a text of lines in the manner of RFC 9421, among them a digest of the body in the form of RFC 9530.
+The second version of that text covers the headers of the data plane, the content type and the trace id too.
 Guarantees: `signed_headers` signs what `problems` finds nothing wrong with; whatever is changed afterwards in method,
 path, query, body, digest or a covered header is found; `problems` names every fault it can tell apart and never
 raises for what a target sends.
@@ -59,6 +60,7 @@ __all__ = [
     "sign",
     "signature_base",
     "signed_headers",
+    "version_of",
     "weak_credential",
 ]
 
@@ -67,11 +69,14 @@ Query = Sequence[tuple[str, str]]
 SIGNATURE, DIGEST, CSRF = "x-auth-sign", "content-digest", "x-csrf-protection"
 SOURCE, TARGET, NONCE, TIMESTAMP = "x-source-node-id", "x-target-node-id", "x-nonce", "x-timestamp"
 TRACE, TOKENS = "x-trace-id", "x-mprac-token-set"
+CONTENT_TYPE, TRANSPORT = "content-type", "x-ptp-"
+OLDEST, NEWEST = 1, 2  # versions of the text that is signed
+ANNOUNCED = "signature_base"  # the field in which a node says which is the newest that it has
 
 COVERED_HEADERS = (DIGEST, TOKENS, NONCE, SOURCE, TARGET, TIMESTAMP)
 REQUIRED_HEADERS = (SOURCE, TARGET, NONCE, TIMESTAMP, TRACE)
 
-_ITEM = re.compile(r':(?P<value>[A-Za-z0-9+/]*={0,2}):;[ ]*alg="(?P<alg>[a-z0-9_-]+)"')
+_ITEM = re.compile(r':(?P<value>[A-Za-z0-9+/]*={0,2}):;[ ]*alg="(?P<alg>[a-z0-9_-]+)"(?:;[ ]*v=(?P<version>2))?')
 
 
 class Fault(StrEnum):
@@ -106,17 +111,38 @@ def content_digest(alg: str, body: bytes) -> str:
     return f"sha-256=:{base64.b64encode(state.finalize()).decode()}:"
 
 
+def covered_headers(headers: Mapping[str, str], version: int) -> tuple[str, ...]:
+    """Return which headers a signature covers, in the order of its lines."""
+    if version == OLDEST:
+        return COVERED_HEADERS
+    transport = sorted(name for name in _lowered(headers) if name.startswith(TRANSPORT))
+    return (*COVERED_HEADERS, CONTENT_TYPE, TRACE, *transport)
+
+
+def version_of(header: str) -> int:
+    """Return the version of the text that an x-auth-sign says it signs."""
+    item = _ITEM.fullmatch(header)
+    return OLDEST if item is None or item["version"] is None else int(item["version"])
+
+
 def signature_base(
-    method: str, path: str, query: Query, headers: Mapping[str, str], alg: str, without: str = ""
+    method: str,
+    path: str,
+    query: Query,
+    headers: Mapping[str, str],
+    alg: str,
+    without: str = "",
+    version: int = OLDEST,
 ) -> bytes:
     """Return the text that is signed; a header that is absent counts as empty, `without` is a component left out."""
     present = _lowered(headers)
-    names = ("@method", "@path", "@query", *COVERED_HEADERS)
-    values = (method.upper(), path, f"?{encode_query(query)}", *(present.get(name, "") for name in COVERED_HEADERS))
+    under = covered_headers(headers, version)
+    names = ("@method", "@path", "@query", *under)
+    values = (method.upper(), path, f"?{encode_query(query)}", *(present.get(name, "") for name in under))
     covered = [(name, value) for name, value in zip(names, values, strict=True) if name != without]
     lines = [f'"{name}": {value}' for name, value in covered]
     params = " ".join(f'"{name}"' for name, _value in covered)
-    lines.append(f'"@signature-params": ({params});alg="{alg}"')
+    lines.append(f'"@signature-params": ({params}){_parameters(alg, version)}')
     return "\n".join(lines).encode("utf-8", "surrogateescape")
 
 
@@ -136,11 +162,14 @@ def signed_headers(
     csrf: str = "1",
     extra: Mapping[str, str] | None = None,
     without: str = "",
+    beside: Mapping[str, str] | None = None,
+    version: int = OLDEST,
 ) -> dict[str, str]:
     """Return the headers of a signed request, names in lower case; empty ones are left out.
 
-    `extra` headers take the place of those that were due and are signed as they stand; the signature does not cover the
-    component `without`. Both are for negative cases.
+    `beside` are headers that the request has besides, returned with the others; the second version covers those of the
+    data plane and the content type. `extra` headers take the place of those that were due and are signed as they stand;
+    the signature does not cover the component `without`. Both are for negative cases.
     """
     headers = {
         SOURCE: source,
@@ -153,8 +182,8 @@ def signed_headers(
         DIGEST: content_digest(key.alg, body),
         **(extra or {}),
     }
-    headers = {name: value for name, value in headers.items() if value}
-    return {**headers, SIGNATURE: sign(key, method, path, query, headers, without)}
+    headers = {**(beside or {}), **{name: value for name, value in headers.items() if value}}
+    return {**headers, SIGNATURE: sign(key, method, path, query, headers, without, version)}
 
 
 def bend(header: str, bent: Callable[[bytes], bytes]) -> str:
@@ -163,10 +192,18 @@ def bend(header: str, bent: Callable[[bytes], bytes]) -> str:
     return f":{base64.b64encode(bent(base64.b64decode(value))).decode()}:{rest}"
 
 
-def sign(key: Key, method: str, path: str, query: Query, headers: Mapping[str, str], without: str = "") -> str:
+def sign(
+    key: Key,
+    method: str,
+    path: str,
+    query: Query,
+    headers: Mapping[str, str],
+    without: str = "",
+    version: int = OLDEST,
+) -> str:
     """Return the x-auth-sign value for headers that stand already, as negative cases need it."""
-    signature = key.sign(signature_base(method, path, query, headers, key.alg, without))
-    return f':{base64.b64encode(signature).decode()}:;alg="{key.alg}"'
+    signature = key.sign(signature_base(method, path, query, headers, key.alg, without, version))
+    return f":{base64.b64encode(signature).decode()}:{_parameters(key.alg, version)}"
 
 
 def problems(
@@ -186,7 +223,8 @@ def problems(
         found.append(Fault.DIGEST_MISSING.value)
     elif digest != content_digest(public_key.alg, body):
         found.append(Fault.DIGEST_WRONG.value)
-    base = signature_base(method, path, query, present, public_key.alg)
+    version = version_of(present.get(SIGNATURE, ""))
+    base = signature_base(method, path, query, present, public_key.alg, version=version)
     fault = _signature_fault(public_key, base, present.get(SIGNATURE, ""))
     return found if fault is None else [*found, fault.value]
 
@@ -206,6 +244,10 @@ def _signature_fault(public_key: PublicKey, base: bytes, header: str) -> Fault |
     except SignatureWrong:
         return Fault.SIGNATURE_WRONG
     return None
+
+
+def _parameters(alg: str, version: int) -> str:
+    return f';alg="{alg}"' + ("" if version == OLDEST else f";v={version}")
 
 
 def _lowered(headers: Mapping[str, str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 import requests
 import urllib3
 
+from conformance.harness import places
 from conformance.harness.errors import HarnessError
 from conformance.harness.profile_model import NODE_ID
 from conformance.harness.records import Answer, Request
@@ -45,6 +46,7 @@ class HttpTransport:
     def __init__(self, url: str, wardrobe: Wardrobe | Guise | None = None) -> None:
         parts = urlsplit(url)
         self._base = f"{parts.scheme}://{parts.netloc}"
+        self._host = parts.hostname or ""
         self._wardrobe = wardrobe
         self._lock = threading.Lock()
         self._sessions: dict[str, requests.Session] = {}
@@ -74,7 +76,9 @@ class HttpTransport:
     def _session(self, request: Request) -> requests.Session:
         """Return the session of whoever the request says to be its source."""
         source = request.headers.get("x-source-node-id", "")
-        who = "" if self._wardrobe is None else source if NODE_ID.fullmatch(source) else NOBODY
+        who = source if NODE_ID.fullmatch(source) else NOBODY
+        if self._wardrobe is None and not places.of(self._host, who):
+            who = ""
         with self._lock:
             session = self._sessions.pop(who, None) or self._new_session(who)
             self._sessions[who] = session  # the one used last stands last
@@ -85,11 +89,17 @@ class HttpTransport:
     def _new_session(self, who: str) -> requests.Session:
         session = requests.Session()
         session.trust_env = False
-        plain = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=64)
+        plain = _plain("" if who == NOBODY else places.of(self._host, who))
         adapter = plain if self._wardrobe is None else NodeAdapter(self._wardrobe, who, pool_maxsize=64)
         session.mount("http://", plain)
         session.mount("https://", adapter)
         return session
+
+
+def _plain(place: str) -> requests.adapters.HTTPAdapter:
+    if place:
+        return places.FromPlace(place, pool_connections=4, pool_maxsize=64)
+    return requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=64)
 
 
 def _kind(exc: Exception) -> str:

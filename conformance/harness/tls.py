@@ -306,6 +306,11 @@ class _Context(PyOpenSSLContext):
         """HTTP/1.1 is all that is spoken."""
 
 
+def wrapped(wardrobe: Wardrobe | Guise, node_id: str, sock: Any, host: str) -> Any:
+    """Shake hands on a socket in the name of one node; return it secured, with the methods of a socket."""
+    return _Context(wardrobe.context(node_id)).wrap_socket(sock, server_hostname=host)
+
+
 class ServerAdapter(Adapter):
     """What cheroot asks for secured sockets of the receiver."""
 

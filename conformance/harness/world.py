@@ -20,10 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from conformance.harness import canary, readings, signing
+from conformance.harness import canary, places, readings, signing
 from conformance.harness.binding import Binding
 from conformance.harness.clock import Clock, eventually
 from conformance.harness.deposits import Deposits
@@ -94,11 +95,12 @@ class World:
         self.profile = stage.profile
         self.facts: dict[str, Any] = {}
         self.current = ""
+        self.waits_out_lockouts = True  # those that other scenarios have caused
         self._tag = f"{stage.run_id}-{secrets.token_hex(4)}"
         self._partners: list[Partner] = []
         self._exchanges: list[Exchange] = []
         self._count = itertools.count(1)
-        self._prefix = urlsplit(stage.profile.target.url).path.rstrip("/")
+        self.prefix = urlsplit(stage.profile.target.url).path.rstrip("/")
         self._began = time.perf_counter()
 
     # --- identities -------------------------------------------------------------------------------------------------
@@ -116,6 +118,8 @@ class World:
             raise NotOffered(f"profile: capabilities.auth_types does not list {kind}")
         own_id = node_id or self.id(name)
         made = Partner(own_id, key or self.stage.keyring.key(kind, own_id), self.stage.receiver.address, self.scenario)
+        if self.stage.binding.signature_base > signing.OLDEST:
+            made.says({signing.ANNOUNCED: self.stage.binding.signature_base})
         self.stage.receiver.add(made)
         self._partners.append(made)
         return made
@@ -330,7 +334,7 @@ class World:
         method, path, asked, body = self.stage.binding.spell_request(operation, query, content)
         encoded = b"" if method == "GET" else json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         pairs = tuple((name, str(v).lower() if isinstance(v, bool) else str(v)) for name, v in asked.items())
-        return method, self._prefix + path, pairs, encoded if raw is None else raw
+        return method, self.prefix + path, pairs, encoded if raw is None else raw
 
     def send(
         self,
@@ -347,7 +351,9 @@ class World:
             problem = self.stage.contract.request_problem(operation, request, self.stage.binding)
             if problem:
                 raise Blame(f"step {step}: the harness itself breaks the interface of {operation}: {problem}")
-        told = self._exchange(step, operation, request, partner, breaks, transport=transport)
+        told = places.waited_out(
+            self, partial(self._exchange, step, operation, request, partner, breaks, transport=transport)
+        )
         if breaks and breaks not in INTERRUPTED:
             self._alive(step)
         return told

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from flask import Flask
 
-from conformance.harness import engine
+from conformance.harness import engine, places
 from conformance.harness.binding import load_binding
 from conformance.harness.deposits import Deposits, Place
 from conformance.harness.gap import FarSide
@@ -150,7 +150,7 @@ def _environ(request: Request) -> dict[str, Any]:
         "SERVER_NAME": "target.test",
         "SERVER_PORT": "80",
         "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": "127.0.0.1",
+        "REMOTE_ADDR": places.of(places.LOOPBACK, request.headers.get("x-source-node-id", "")) or places.LOOPBACK,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
         "wsgi.input": io.BytesIO(request.body),

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from conformance.harness import channel, ptp
+from conformance.harness import channel, places, ptp
 from conformance.harness.partner_grpc import AWAY, BrokenOff, Gate, Metadata
 from conformance.harness.records import Answer, Request
 from reference_node.interfaces import channel_grpc
@@ -32,7 +32,8 @@ class Context:
 
     def peer(self) -> str:
         """Return who calls."""
-        return "ipv4:127.0.0.1:0"
+        own = places.of(places.LOOPBACK, self._headers.get("x-source-node-id", ""))
+        return f"ipv4:{own or places.LOOPBACK}:0"
 
 
 class InProcessGrpc:

@@ -37,6 +37,7 @@ LABS: Final[Mapping[str, str]] = {
     "conformance.suites.suite_9_1_tls_sessions": SESSIONS,
     "conformance.suites.suite_9_1_ip_versions": SOCKETS,
     "conformance.suites.suite_9_1_grpc_place": SOCKETS,
+    "conformance.suites.suite_9_1_header_forms": SOCKETS,
 }
 _HOST: Final = "127.0.0.1"
 _HOSTS: Final = (_HOST, "::1")

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from conformance.harness import signing
 from conformance.harness.errors import NotOffered, Undrivable
 from conformance.harness.partner import Partner
+from conformance.harness.places import LONGEST_LOCKOUT
 from conformance.harness.signing import Key
 from conformance.harness.steps import Awaited, Tamper, Told
 from conformance.harness.world import CONTRACT_DAYS, DAY_MS, World
@@ -16,7 +18,6 @@ from conformance.harness.world import CONTRACT_DAYS, DAY_MS, World
 HTML = b"<html><body>502 Bad Gateway</body></html>"
 BRIEF_SECONDS = 3.0  # the period of a contract that is to run out while the scenario goes on
 QUIET_SECONDS = 0.3  # how long a scenario looks out for a call that must not come
-LONGEST_LOCKOUT = 5
 
 
 def required(told: Told | Awaited) -> None:
@@ -78,6 +79,8 @@ def decision(partner: Partner, status: str, expired_time: int | None = None) -> 
         "auth_type": partner.key.auth_type,
         "auth_credential": partner.key.credential,
     }
+    if partner.signature_base > signing.OLDEST:
+        said[signing.ANNOUNCED] = partner.signature_base
     return said if expired_time is None else {**said, "expired_time": expired_time}
 
 

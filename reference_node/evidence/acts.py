@@ -117,11 +117,12 @@ def _own_node(row: OwnNodeRow, _changed: Changed) -> Iterator[Noted]:
 
 
 def _lockout(row: LockoutRow, changed: Changed) -> Iterator[Noted]:
-    where = {"remote": row.remote}
+    where = {"remote": row.seen_from, "counted_against": "CERTIFICATE" if row.source else "ADDRESS"}
+    whom = {"node_id": row.claimed}  # the id that the request claims; the record says that it was not proved
     if changed.to("locked_until"):
-        yield Noted(Act.IDENTITY_LOCKED_OUT, {"node_id": row.source}, None, {**where, "until": row.locked_until})
+        yield Noted(Act.IDENTITY_LOCKED_OUT, whom, None, {**where, "until": row.locked_until})
     elif changed.to("failures"):
-        yield Noted(Act.IDENTITY_FAILED, {"node_id": row.source}, None, {**where, "in_a_row": row.failures})
+        yield Noted(Act.IDENTITY_FAILED, whom, None, {**where, "in_a_row": row.failures})
 
 
 def _approval(row: ApprovalRow, changed: Changed) -> Iterator[Noted]:

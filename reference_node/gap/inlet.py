@@ -25,7 +25,7 @@ from reference_node.faults import Faults
 from reference_node.gap.files import IN, NAME, PIECE, GapFile, GapFileBad, waiting
 from reference_node.gap.link import Link, Links
 from reference_node.gap.operations import between_nodes
-from reference_node.security import signing
+from reference_node.security import doubled_headers, signing
 from reference_node.security.guards import REMOTE_OF_GAP
 from reference_node.transport.outbound import ANSWER_LIMIT, OutboundAnswer
 
@@ -213,6 +213,7 @@ def _environ(link: Link, file: GapFile, method: str, path: str) -> dict[str, Any
     }
     for name, value in head.headers.items():
         environ["CONTENT_TYPE" if name == "content-type" else f"HTTP_{name.replace('-', '_').upper()}"] = value
+    environ[doubled_headers.ENVIRON] = doubled_headers.repeated(head.headers.items())
     return environ
 
 

@@ -27,8 +27,9 @@ from reference_node.interfaces import router, wire
 from reference_node.interfaces.channel_bodies import Manner
 from reference_node.node import Node
 from reference_node.proto.transport_pb2 import Inbound, PeekInbound, PopInbound, PushInbound, ReleaseInbound
-from reference_node.security import entrance
-from reference_node.security.guards import Incoming
+from reference_node.security import doubled_headers, entrance
+from reference_node.security.errors import SecurityFailure
+from reference_node.security.incoming import Incoming
 from reference_node.transport import frames, stamps
 from reference_node.transport.pushing import Push
 from reference_node.transport.relay import NOTHING, OK, code_of
@@ -141,6 +142,7 @@ def _serve(node: Node, operation: specs.Operation, handler: Operation) -> flask.
     if manner is Manner.BARE and to_node and node.faults.on("pass-through-not-taken"):
         manner = Manner.PROTOBUF
     try:
+        doubled_headers.refuse(environ.get(doubled_headers.ENVIRON), node.faults)
         entrance.check(node, request.head)
         return handler(node, request, manner)
     except Exception as failure:
@@ -290,10 +292,12 @@ def _signed_body(node: Node, request: Request) -> tuple[Session, bytes]:
     incoming = Incoming(head.method, head.path, head.query, headers, body, head.remote, head.channel)
     try:
         return calls.partner_session(node, incoming), body
-    except Refusal:
+    except (Refusal, SecurityFailure):
         if node.faults.on("refused-message-kept"):
             with contextlib.suppress(Refusal):  # the answer remains what it was
                 _keep(node, headers, body)
+        if headers.get(stamps.VERSION) == stamps.BARE and node.faults.on("refused-bare-message-kept"):
+            _taken(node, headers, calls.arrival(body, {}, headers))
         raise
 
 
@@ -313,9 +317,13 @@ def _bounded(node: Node, request: Request) -> bytes:
 def _keep(node: Node, headers: Mapping[str, str], body: bytes) -> None:
     """Take a message in although it is refused, for the defect that checks too late."""
     inbound = _parsed(Inbound, body)
+    _taken(node, headers, calls.arrival(inbound.payload, inbound.metadata, headers))
+
+
+def _taken(node: Node, headers: Mapping[str, str], message: calls.Arrival) -> None:
     session = node.sessions.of_any(headers.get(stamps.SESSION, ""))
     if session is not None:
-        calls.take_in(node, session, "nobody", calls.arrival(inbound.payload, inbound.metadata, headers))
+        calls.take_in(node, session, "nobody", message)
 
 
 def _parsed(kind: type[Kind], body: bytes) -> Kind:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from reference_node.errors import Refusal
 from reference_node.node import Node
 from reference_node.security import guards
-from reference_node.security.guards import Incoming
+from reference_node.security.incoming import Incoming
 from reference_node.transport import stamps
 from reference_node.transport.frames import SEQUENCE, TOPIC, TOPIC_LIMIT, Assembler, whole
 from reference_node.transport.sessions import Session, Ticket

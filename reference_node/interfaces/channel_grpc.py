@@ -30,8 +30,8 @@ from reference_node.proto.transport_pb2 import (
     ReleaseInbound,
     TransportOutbound,
 )
-from reference_node.security import entrance, signing
-from reference_node.security.guards import Incoming
+from reference_node.security import doubled_headers, entrance, signing
+from reference_node.security.incoming import Incoming
 from reference_node.transport import frames, stamps
 from reference_node.transport.relay import NOTHING, OK, code_of
 from reference_node.transport.relay_grpc import COMPONENTS, INVOKE, OPTIONS, PROTOCOL, TRANSPORT
@@ -95,6 +95,9 @@ class Hall:
             caller = self.door.caller(context.peer()) or caller
             if caller.presented is None:
                 raise Refusal("CHANNEL_NOT_SECURE")
+        found = doubled_headers.repeated((name, "") for name, _ in context.invocation_metadata())
+        if found is not None:
+            raise Refusal("HEADER_REPEATED", pointer=found)
         incoming = Incoming("POST", method, "", _headers(context), body, caller.remote, caller.presented)
         self._check(incoming)
         return incoming
@@ -243,7 +246,7 @@ def _parsed(message: Kind, body: bytes) -> Kind:
 
 
 def _headers(context: Context) -> dict[str, str]:
-    """Return the metadata as headers; one that stands twice is joined, as HTTP has it."""
+    """Return the metadata as headers; one that stands twice is joined, where it may."""
     found: dict[str, str] = {}
     for name, value in context.invocation_metadata():
         text = value if isinstance(value, str) else value.decode("latin-1")

@@ -32,9 +32,10 @@ from reference_node.evidence.acting import Acting, acting, actor
 from reference_node.interfaces import lapses, leniency, wire
 from reference_node.interfaces.calls import Call, Streamed
 from reference_node.node import Node
-from reference_node.security import entrance, guards, signing
+from reference_node.security import doubled_headers, entrance, guards, signing
 from reference_node.security.errors import SecurityFailure
-from reference_node.security.guards import Caller, Incoming
+from reference_node.security.guards import Caller
+from reference_node.security.incoming import Incoming
 from reference_node.security.tls import ENVIRON
 
 BODY_LIMIT: Final = 1024 * 1024
@@ -120,6 +121,7 @@ def _serve(node: Node, route: Route) -> flask.Response:
     environ = flask.request.environ
     if environ["REQUEST_METHOD"] != route.operation.method:  # werkzeug adds HEAD to GET
         raise MethodNotAllowed([route.operation.method])
+    doubled_headers.refuse(environ.get(doubled_headers.ENVIRON), node.faults)
     request = incoming(environ, route.operation.path, _read(node, environ))
     entrance.check(node, request)
     trace = _trace(request.headers)
@@ -143,9 +145,9 @@ def _carry(node: Node, route: Route, request: Incoming, trace: str, now: Acting)
     elif auth in ("known", "contract"):
         caller = guards.known(node, request, contract=auth == "contract")
     elif auth == "presented":
-        proof = guards.presented_headers(node, request)
+        standing = guards.presented_headers(node, request)
         body = _body(node, route, request)
-        caller = guards.presented(node, request, body, proof=proof)
+        caller = guards.presented(node, request, body, standing=standing)
     if caller is not None:
         now.actor = actor("NODE", caller.node_id)
     lapses.before(node, route.operation)

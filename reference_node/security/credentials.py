@@ -109,8 +109,9 @@ def _verify(faults: Faults, signer: PublicKey, request: signing.Request) -> None
     except DigestMismatch:
         if not _weak_digest(faults, request) and not faults.on("digest-not-checked"):
             raise
-        message = signing.signature_base(request, signer.suite.alg)
-        signer.verify(message, signing.parse_signature(request.headers[signing.SIGNATURE])[0])
+        stated = request.headers[signing.SIGNATURE]
+        message = signing.signature_base(request, signer.suite.alg, version=signing.version_of(stated))
+        signer.verify(message, signing.parse_signature(stated)[0])
     except SuiteRefused:
         if not faults.on("alg-downgrade-accepted"):
             raise
@@ -135,12 +136,17 @@ def _weak_digest(faults: Faults, request: signing.Request) -> bool:
 
 def _verifies_without(faults: Faults, signer: PublicKey, request: signing.Request) -> bool:
     """Tell whether a fault lets a signature pass that leaves one component out."""
-    for fault, component in _LEFT_OUT.items():
-        if faults.on(fault):
-            rest = tuple(item for item in signing.COMPONENTS if item != component)
-            try:
-                signing.verify(signer, request, rest)
-            except InvalidSignature:
-                continue
-            return True
+    version = signing.version_of(request.headers[signing.SIGNATURE])
+    components = signing.covered(request.headers, version)
+    left_out = [component for fault, component in _LEFT_OUT.items() if faults.on(fault)]
+    if version > signing.OLDEST and faults.on("transport-headers-unsigned"):
+        left_out += components[len(signing.COMPONENTS) :]
+    if version > signing.OLDEST and faults.on("new-signature-base-not-verified"):
+        return True
+    for component in left_out:
+        try:
+            signing.verify(signer, request, tuple(item for item in components if item != component))
+        except InvalidSignature:
+            continue
+        return True
     return False

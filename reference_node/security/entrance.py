@@ -14,7 +14,8 @@ from reference_node.errors import Refusal
 from reference_node.node import Node
 from reference_node.security import signing
 from reference_node.security.certificates import Certificate
-from reference_node.security.guards import OF_COMPONENTS, REMOTE_OF_GAP, Incoming
+from reference_node.security.guards import OF_COMPONENTS, REMOTE_OF_GAP
+from reference_node.security.incoming import Incoming
 from reference_node.security.trust import Trust
 
 _OWN_SIDE: Final = "/v1/platform/"

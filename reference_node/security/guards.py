@@ -3,8 +3,8 @@
 Guarantees, in this order, each refusal with a code of its own: the headers are there; a POST carries the CSRF header;
 the caller is not locked out (9.2-a-5); the request is meant for this node; its timestamp is within the window; the
 source is known by a key (or, where a contract is being made, presents one and proves that it has it); digest and
-signature hold; where a contract is demanded, one is in force; the nonce is new. Failures of authentication are counted
-by claimed source and remote address together, so that nobody can lock out somebody else.
+signature hold; where a contract is demanded, one is in force; the nonce is new. What failures of authentication count
+against is for `lockouts` to say: nobody can lock out somebody else.
 
 The nonce is recorded in the request's own transaction (`admit`), and again by the router where that is rolled back.
 """
@@ -27,15 +27,16 @@ from reference_node.domain import EndReason, Status
 from reference_node.domain.job import JobStatus
 from reference_node.errors import Refusal
 from reference_node.node import Node
-from reference_node.security import certified, credentials, signing
+from reference_node.security import certified, credentials, lockouts, signing
 from reference_node.security.errors import DigestMismatch, InvalidSignature, SignatureMissing, SignatureRefused
+from reference_node.security.incoming import Incoming
 from reference_node.security.keys import PublicKey
+from reference_node.security.lockouts import Standing
 from reference_node.security.sm2 import sm3
 from reference_node.security.suites import AuthType
-from reference_node.security.tls import Presented
 from reference_node.store import sealed
 from reference_node.store.contracts import ContractRow, PartnerKeyRow
-from reference_node.store.guards import LockoutRow, NonceRow
+from reference_node.store.guards import NonceRow
 from reference_node.store.jobs import COMPONENT_TOKEN, JobRow
 
 _NONCE: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
@@ -43,13 +44,9 @@ _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _MILLIS: Final = re.compile(r"[0-9]{1,16}")
 _REQUIRED: Final = (signing.SOURCE, signing.TARGET, signing.NONCE, signing.TRACE, signing.TIMESTAMP)
 _KEYS_TRIED: Final = 8
-_FOR_EVER: Final = 2**53
 _SLACK_MS: Final = 8000  # by how much a fault makes the window wider or narrower
 
 # built once: making and hashing a statement costs as much as running it
-_LOCKOUT: Final = select(LockoutRow.locked_until).where(
-    LockoutRow.source == bindparam("locked"), LockoutRow.remote == bindparam("remote")
-)
 _KEYS: Final = (
     select(*PartnerKeyRow.__table__.columns)
     .where(PartnerKeyRow.node_id == bindparam("source"))
@@ -62,19 +59,6 @@ OF_COMPONENTS: Final = ("/v1/platform/schedule/task/callback", "/v1/platform/sch
 _JOB_OF_TOKEN: Final = select(JobRow.job_id).where(
     JobRow.component_digest == bindparam("digest"), JobRow.status == JobStatus.RUNNING.value
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A request as it arrived; header names in lower case, path and query raw; `channel` is None without TLS."""
-
-    method: str
-    path: str
-    query: str
-    headers: Mapping[str, str]
-    body: bytes
-    remote: str
-    channel: Presented | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +123,7 @@ def known(node: Node, incoming: Incoming, *, contract: bool) -> Caller:
     if "authorization" in incoming.headers and node.faults.on("operator-token-opens-node-side"):
         return Caller(node.node_id, incoming.headers.get(signing.TRACE, str(node.now())), 0, None)
     with node.store.reading() as connection:
-        failures = _preliminaries(node, connection, incoming)
+        standing = _preliminaries(node, connection, incoming)
         source = incoming.headers[signing.SOURCE]
         keys = connection.execute(_KEYS, {"source": source}).mappings().all()
     if not keys:
@@ -148,31 +132,39 @@ def known(node: Node, incoming: Incoming, *, contract: bool) -> Caller:
         return _caller(node, incoming, None, None)
     for row in keys:
         sealed.check(node.vault, PartnerKeyRow, dict(row), row["mac"])
-    key = _signer(node, incoming, [credentials.key(node.faults, row["auth_type"], row["credential"]) for row in keys])
-    if failures:
-        _forgive(node, incoming)
-    return _caller(node, incoming, key, _contract_in_force(node, source, key) if contract else None)
+    known_keys = [credentials.key(node.faults, row["auth_type"], row["credential"]) for row in keys]
+    key = _signer(node, incoming, known_keys, standing)
+    lockouts.forgive(node, incoming, standing)
+    if not contract:
+        return _caller(node, incoming, key, None)
+    in_force = _contract_in_force(node, source, key)
+    _check_version(node, in_force, incoming)
+    return _caller(node, incoming, key, str(in_force.contract_id))
 
 
-def presented_headers(node: Node, incoming: Incoming) -> bool:
-    """Check what can be checked before the body is read; return whether proof of possession is there or demanded."""
+def presented_headers(node: Node, incoming: Incoming) -> Standing | None:
+    """Check what can be checked before the body is read; return how a caller stands that proves possession, or has to.
+
+    None where proof of possession is neither there nor demanded.
+    """
     proof = node.config.proof_of_possession == "required" or signing.SIGNATURE in incoming.headers
     if not proof and not all(incoming.headers.get(name) for name in _REQUIRED):
-        return False
+        return None
     with node.store.reading() as connection:
-        _preliminaries(node, connection, incoming, signed=proof)
-    return proof
+        standing = _preliminaries(node, connection, incoming, signed=proof)
+    return standing if proof else None
 
 
-def presented(node: Node, incoming: Incoming, body: Mapping[str, Any], *, proof: bool) -> Caller | None:
-    """Authenticate a node by the key that its body presents."""
+def presented(node: Node, incoming: Incoming, body: Mapping[str, Any], *, standing: Standing | None) -> Caller | None:
+    """Authenticate a node by the key that its body presents; without a standing it need not prove that it has it."""
     credential, auth_type = body.get("auth_credential"), body.get("auth_type")
     source = incoming.headers.get(signing.SOURCE) or str(body.get("node_id"))
     key = certified.key(node, auth_type, credential, source) if credential and auth_type else None
-    if proof and not node.faults.on("possession-not-proven"):
+    if standing is not None and not node.faults.on("possession-not-proven"):
         if key is None:
             raise Refusal("SIGNATURE_INVALID", pointer="/auth_credential")
-        _signer(node, incoming, [key])
+        _signer(node, incoming, [key], standing)
+        lockouts.forgive(node, incoming, standing)
     if not all(incoming.headers.get(name) for name in _REQUIRED):
         return None
     return _caller(node, incoming, key, None)
@@ -194,35 +186,33 @@ def admit(node: Node, session: Session, caller: Caller) -> None:
 
 def prune(node: Node) -> None:
     """Forget nonces whose timestamps are no longer taken, and failures that nobody waits for any more."""
-    now = node.now()
-    aged = now - 2 * node.config.lockout_seconds * 1000
     with node.store.begin() as session:
-        session.execute(delete(NonceRow).where(NonceRow.expires_at < now))
-        session.execute(delete(LockoutRow).where(LockoutRow.failed_at < aged, LockoutRow.locked_until < now))
+        session.execute(delete(NonceRow).where(NonceRow.expires_at < node.now()))
+        lockouts.prune(node, session)
 
 
-def _preliminaries(node: Node, connection: Connection, incoming: Incoming, *, signed: bool = True) -> bool:
-    """Check headers, CSRF, lock-out, target and timestamp; return whether failures of this caller are on record."""
+def _preliminaries(node: Node, connection: Connection, incoming: Incoming, *, signed: bool = True) -> Standing:
+    """Check headers, CSRF, lock-out, target and timestamp; return how this caller stands."""
     headers = incoming.headers
     for name in _REQUIRED:
         if not headers.get(name):
             raise Refusal("HEADER_MISSING", pointer=name)
     _check_form(headers)
+    standing = lockouts.standing(node, connection, incoming)
     if signed:
         for name in (signing.SIGNATURE, signing.CONTENT_DIGEST):
             if not headers.get(name):
                 if node.faults.on("unsigned-request-accepted"):
                     continue
                 connection.close()  # an in-memory database has this one only
-                _count_failure(node, incoming)
+                lockouts.failed(node, incoming, standing)
                 raise Refusal("SIGNATURE_MISSING", pointer=name)
     if incoming.method == "POST" and not headers.get(signing.CSRF) and not node.faults.on("csrf-not-checked"):
         raise Refusal("CSRF_HEADER_MISSING", pointer=signing.CSRF)
-    failures = _check_lockout(node, connection, incoming)
     if headers[signing.TARGET] != node.node_id and not node.faults.on("target-not-checked"):
         raise Refusal("TARGET_MISMATCH", pointer=signing.TARGET)
     _check_time(node, int(headers[signing.TIMESTAMP]))
-    return failures
+    return standing
 
 
 def _check_time(node: Node, stamp: int) -> None:
@@ -244,8 +234,8 @@ def _check_form(headers: Mapping[str, str]) -> None:
             raise Refusal("REQUEST_INVALID", pointer=name)
 
 
-def _signer(node: Node, incoming: Incoming, keys: list[PublicKey]) -> PublicKey:
-    """Return the key that signed the request; a failure is counted against the caller."""
+def _signer(node: Node, incoming: Incoming, keys: list[PublicKey], standing: Standing) -> PublicKey:
+    """Return the key that signed the request; a failure is counted, and refused as such from a locked address."""
     if not incoming.headers.get(signing.SIGNATURE):  # only the fault above lets it come so far
         return keys[0]
     request = signing.Request(incoming.method, incoming.path, incoming.query, incoming.body, incoming.headers)
@@ -259,8 +249,7 @@ def _signer(node: Node, incoming: Incoming, keys: list[PublicKey]) -> PublicKey:
                 refusal = refused
         else:
             return key
-    if isinstance(refusal, (InvalidSignature, DigestMismatch)):
-        _count_failure(node, incoming)
+    lockouts.failed(node, incoming, standing, counts=isinstance(refusal, (InvalidSignature, DigestMismatch)))
     raise refusal
 
 
@@ -275,7 +264,19 @@ def _caller(node: Node, incoming: Incoming, key: PublicKey | None, contract_id: 
     return Caller(headers[signing.SOURCE], nonce, until, key, contract_id)
 
 
-def _contract_in_force(node: Node, source: str, key: PublicKey) -> str | None:
+def _check_version(node: Node, row: ContractRow, incoming: Incoming) -> None:
+    """Refuse a request of the data plane over an older signature base than the partner has said that it has (9.2-g)."""
+    has = row.partner.get(signing.ANNOUNCED, signing.OLDEST)
+    if has == signing.OLDEST and node.faults.on("old-node-not-heard"):
+        has = signing.NEWEST
+    if has == signing.OLDEST or not signing.carries_transport(incoming.headers):
+        return
+    old = signing.version_of(incoming.headers.get(signing.SIGNATURE, "")) == signing.OLDEST
+    if old and not node.faults.on("old-signature-base-accepted"):
+        raise Refusal("SIGNATURE_OUTDATED", pointer=signing.SIGNATURE)
+
+
+def _contract_in_force(node: Node, source: str, key: PublicKey) -> ContractRow:
     """Return the newest contract in force with that key, judged by the clock, else refuse."""
     now = node.now()
     with node.store.read() as session:
@@ -290,12 +291,12 @@ def _contract_in_force(node: Node, source: str, key: PublicKey) -> str | None:
             .limit(1)
         )
     if row is not None and row.status == Status.APPROVED and row.expired_time > now:
-        return str(row.contract_id)
+        return row
     expired = row is not None and (row.status == Status.APPROVED or row.end_reason == EndReason.EXPIRED)
     if row is not None and node.faults.on("expired-contract-accepted" if expired else "contract-state-not-checked"):
-        return str(row.contract_id)
+        return row
     if row is not None and opened_by_fault(node, row.end_reason):
-        return str(row.contract_id)
+        return row
     raise Refusal("CONTRACT_EXPIRED" if expired else "CONTRACT_NOT_ACTIVE")
 
 
@@ -309,47 +310,3 @@ def opened_by_fault(node: Node, end_reason: str | None) -> bool:
     if end_reason == EndReason.TERMINATED:
         return node.faults.on("terminated-contract-opens")
     return end_reason != EndReason.EXPIRED and node.faults.on("sync-without-contract-accepted")
-
-
-def _lockout_key(node: Node, incoming: Incoming) -> tuple[str, str]:
-    if node.faults.on("lockout-hits-others"):
-        return "everybody", "everywhere"
-    return incoming.headers[signing.SOURCE], incoming.remote
-
-
-def _check_lockout(node: Node, connection: Connection, incoming: Incoming) -> bool:
-    source, remote = _lockout_key(node, incoming)
-    row = connection.execute(_LOCKOUT, {"locked": source, "remote": remote}).first()
-    if row is None:
-        return False
-    left = row.locked_until - node.now()
-    if left > 0:
-        raise Refusal("LOCKED_OUT", retry_after=min(-(-left // 1000), node.config.lockout_seconds))
-    return True
-
-
-def _count_failure(node: Node, incoming: Incoming) -> None:
-    if node.faults.on("lockout-never-triggers"):
-        return
-    source, remote = _lockout_key(node, incoming)
-    now = node.now()
-    with node.store.begin() as session:
-        row = session.get(LockoutRow, (source, remote))
-        if row is None:
-            row = LockoutRow(source=source, remote=remote, failures=0, locked_until=0, failed_at=now)
-            session.add(row)
-        row.failures += 1
-        row.failed_at = now
-        if row.failures >= node.config.lockout_threshold:
-            row.failures = 0
-            row.locked_until = now + node.config.lockout_seconds * 1000
-            if node.faults.on("lockout-never-ends"):
-                row.locked_until = _FOR_EVER
-
-
-def _forgive(node: Node, incoming: Incoming) -> None:
-    if node.faults.on("lockout-counts-across-successes"):
-        return
-    source, remote = _lockout_key(node, incoming)
-    with node.store.begin() as session:
-        session.execute(delete(LockoutRow).where(LockoutRow.source == source, LockoutRow.remote == remote))

@@ -4,6 +4,8 @@ Guarantees: pure functions of what they are given; the clock, the nonce and the 
 built as RFC 9421 builds its own and content-digest as RFC 9530 does; `specs/protocols/request-signing.md` is the
 description that others re-implement. Verification refuses in this order: missing, malformed, suite, digest, signature.
 Freshness of nonce and timestamp, and whether the source is known, are questions for the guards and not for this module.
+The base has two versions: the second, which the signature's parameter `v` names, covers the content type, the trace id
+and every header of the data plane too.
 
 Example:
     >>> key = PrivateKey.generate("SM3_SM2")
@@ -56,13 +58,23 @@ COMPONENTS: Final = (
     TIMESTAMP,
 )
 
+OLDEST: Final = 1  # versions of the base
+NEWEST: Final = 2
+ANNOUNCED: Final = "signature_base"  # under which name a node says which it has; it has the older ones too
+CONTENT_TYPE: Final = "content-type"
+TRANSPORT: Final = "x-ptp-"  # how the headers of the data plane begin
+
 _ITEM_LIMIT: Final = 4096
-# RFC 8941: a byte sequence with exactly one parameter, alg, a string
-_ITEM: Final = re.compile(r':(?P<bytes>[A-Za-z0-9+/]*={0,2}):; *alg="(?P<alg>(?:[ !#-\[\]-~]|\\["\\])*)"')
+# RFC 8941: a byte sequence with the parameter alg, a string, and from the second version of the base on v, an integer
+_ITEM: Final = re.compile(
+    r':(?P<bytes>[A-Za-z0-9+/]*={0,2}):; *alg="(?P<alg>(?:[ !#-\[\]-~]|\\["\\])*)"(?:; *v=(?P<version>2))?'
+)
+_TRANSPORT: Final = re.compile(r"x-ptp-[a-z0-9-]{1,64}")
 _VISIBLE: Final = re.compile(r"[ -~]*")
 _PATH: Final = re.compile(r"/[!\"$->@-~]*")  # visible ASCII without # and ?
 _RAW_QUERY: Final = re.compile(r"[!-~]*")
 _METHOD: Final = re.compile(r"[A-Za-z]+")
+_MAY_BE_ABSENT: Final = (TOKEN_SET, CONTENT_TYPE, TRACE)  # of the covered headers; they then count as empty
 
 Query = str | Sequence[tuple[str, str]]
 
@@ -110,20 +122,42 @@ def content_digest(alg: str, body: bytes) -> str:
     return f"{name}=:{base64.b64encode(digest(name, body)).decode()}:"
 
 
-def signature_base(request: Request, alg: str, components: Sequence[str] = COMPONENTS) -> bytes:
-    """Return the bytes that are signed; raise SignatureMalformed where a covered component is absent or unfit."""
+def covered(headers: Mapping[str, str], version: int) -> tuple[str, ...]:
+    """Return what a signature covers in a version of the base: in the second also every header of the data plane."""
+    if version == OLDEST:
+        return COMPONENTS
+    names = sorted(name for name in map(str.lower, headers) if name.startswith(TRANSPORT))
+    for name in names:
+        if not _TRANSPORT.fullmatch(name):
+            raise SignatureMalformed("the name of a header of the data plane cannot be covered")
+    return (*COMPONENTS, CONTENT_TYPE, TRACE, *names)
+
+
+def signature_base(request: Request, alg: str, components: Sequence[str] | None = None, version: int = OLDEST) -> bytes:
+    """Return the bytes that are signed; raise SignatureMalformed where a covered component is absent or unfit.
+
+    `components` are those of the version, unless others are given.
+    """
     suite_of_alg(alg)  # nothing but a registered name reaches the last line
     headers = _lowered(request.headers)
+    components = covered(headers, version) if components is None else components
     lines = [f'"{component}": {_component(component, request, headers)}' for component in components]
-    covered = " ".join(f'"{component}"' for component in components)
-    lines.append(f'"@signature-params": ({covered});alg="{alg}"')
+    names = " ".join(f'"{component}"' for component in components)
+    lines.append(f'"@signature-params": ({names}){_parameters(alg, version)}')
     return "\n".join(lines).encode("ascii")
 
 
 def sign_headers(
-    key: PrivateKey, request: Request, stamp: Stamp, components: Sequence[str] = COMPONENTS
+    key: PrivateKey,
+    request: Request,
+    stamp: Stamp,
+    components: Sequence[str] | None = None,
+    version: int = OLDEST,
 ) -> dict[str, str]:
-    """Return the headers that make a request a signed one: add them to those it has."""
+    """Return the headers that make a request a signed one: add them to those it has.
+
+    In the second version of the base it has to have all headers of the data plane and its content type before.
+    """
     alg = key.public.suite.alg
     added = {
         SOURCE: stamp.source,
@@ -137,15 +171,30 @@ def sign_headers(
         added[TOKEN_SET] = stamp.token_set
     if request.method.upper() == "POST":
         added[CSRF] = "1"
-    signature = key.sign(signature_base(request.with_headers(added), alg, components))
-    return {**added, SIGNATURE: f':{base64.b64encode(signature).decode()}:;alg="{alg}"'}
+    signature = key.sign(signature_base(request.with_headers(added), alg, components, version))
+    return {**added, SIGNATURE: f":{base64.b64encode(signature).decode()}:{_parameters(alg, version)}"}
+
+
+def _parameters(alg: str, version: int) -> str:
+    return f';alg="{alg}"' + ("" if version == OLDEST else f";v={version}")
+
+
+def version_of(value: str) -> int:
+    """Return over which version of the base an x-auth-sign says that it is."""
+    match = _ITEM.fullmatch(value.strip(" ")) if len(value) <= _ITEM_LIMIT else None
+    return OLDEST if match is None or match["version"] is None else int(match["version"])
+
+
+def carries_transport(headers: Mapping[str, str]) -> bool:
+    """Tell whether a request is one of the data plane, by its headers."""
+    return any(name.startswith(TRANSPORT) for name in map(str.lower, headers))
 
 
 def parse_signature(value: str) -> tuple[bytes, str]:
     """Read x-auth-sign: the signature's bytes and its alg; raise SignatureMalformed."""
     match = _ITEM.fullmatch(value.strip(" ")) if len(value) <= _ITEM_LIMIT else None
     if match is None:
-        raise SignatureMalformed("x-auth-sign is not a byte sequence with the one parameter alg")
+        raise SignatureMalformed("x-auth-sign is not a byte sequence with the parameter alg, and v where it has one")
     try:
         signature = base64.b64decode(match["bytes"], validate=True)
     except binascii.Error as wrong:
@@ -162,8 +211,11 @@ def check_digest(request: Request, alg: str) -> None:
         raise DigestMismatch("content-digest is not the digest of the body received")
 
 
-def verify(key: PublicKey, request: Request, components: Sequence[str] = COMPONENTS) -> None:
-    """Return when the request was signed by this key as it stands, else raise a SignatureRefused."""
+def verify(key: PublicKey, request: Request, components: Sequence[str] | None = None) -> None:
+    """Return when the request was signed by this key as it stands, else raise a SignatureRefused.
+
+    `components` are those of the version that the signature names, unless others are given.
+    """
     headers = _lowered(request.headers)
     if not headers.get(SIGNATURE, "").strip():
         raise SignatureMissing("the request has no x-auth-sign")
@@ -173,7 +225,7 @@ def verify(key: PublicKey, request: Request, components: Sequence[str] = COMPONE
         raise SuiteRefused(f"the signature uses {alg} and the signer's key is for {key.suite.alg}")
     check_digest(request, alg)
     try:
-        key.verify(signature_base(request, alg, components), signature)
+        key.verify(signature_base(request, alg, components, version_of(headers[SIGNATURE])), signature)
     except InvalidSignature as wrong:
         raise InvalidSignature("x-auth-sign does not belong to this request and the signer's key") from wrong
 
@@ -186,7 +238,7 @@ def _component(component: str, request: Request, headers: Mapping[str, str]) -> 
             return _fit(component, request.path, _PATH)
         case "@query":
             return canonical_query(request.query)
-        case _ if component == TOKEN_SET:  # the one covered header that may be absent
+        case _ if component in _MAY_BE_ABSENT:
             return _fit(component, headers.get(component, "").strip(" \t"), _VISIBLE)
         case _ if component not in headers:
             raise SignatureMalformed(f"the signature covers {component} and the request does not carry it")

@@ -17,7 +17,7 @@ from reference_node.node import Node
 from reference_node.schedule import driver, retention
 from reference_node.security import guards
 from reference_node.services import job_runs, own_approvals, own_contracts
-from reference_node.services.announcing import tell_where_grpc_is
+from reference_node.services.announcing import tell_what_is_new
 from reference_node.services.subjects import poll_approvals
 from reference_node.store.contracts import ContractRow
 
@@ -52,7 +52,7 @@ def keep_evidence(node: Node) -> None:
 CHORES: tuple[Callable[[Node], None], ...] = (
     own_contracts.expire,
     own_approvals.expire,
-    tell_where_grpc_is,
+    tell_what_is_new,
     deliver,
     own_contracts.poll,
     poll_approvals,

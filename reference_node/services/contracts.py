@@ -21,7 +21,7 @@ from reference_node.domain import EndReason, Role, Status, contract
 from reference_node.domain.contract import Terms
 from reference_node.errors import Refusal
 from reference_node.node import Node
-from reference_node.security import certified
+from reference_node.security import certified, signing
 from reference_node.security.guards import Caller
 from reference_node.security.keys import PublicKey
 from reference_node.security.suites import CERT
@@ -34,6 +34,7 @@ _DAY_MS = 24 * 3600 * 1000
 _PARTICULARS = (
     *("name", "description", "inst_id", "institution", "system", "system_version", "grpc_address"),
     offers.OFFERED,
+    signing.ANNOUNCED,
 )
 
 
@@ -134,6 +135,8 @@ def adopt(
             raise Refusal("REQUEST_INVALID", pointer="/auth_credential")
         _refuse_second_key(session, row, key, now)
         evidence_terms.confirmed(node, row, said)
+    if signing.ANNOUNCED in said:  # the answer to nodeQuery that the application went by was not signed
+        row.partner = {**row.partner, signing.ANNOUNCED: said[signing.ANNOUNCED]}
     row.terms = decided
     row.updated_at = now
     if key is not None:

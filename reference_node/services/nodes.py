@@ -17,6 +17,7 @@ from reference_node import SYSTEM, VERSION
 from reference_node.domain import Status
 from reference_node.errors import Refusal
 from reference_node.node import Node
+from reference_node.security import signing
 from reference_node.security.guards import Caller, opened_by_fault
 from reference_node.services import contracts
 from reference_node.store.contracts import ContractRow, OwnNodeRow, PartnerKeyRow
@@ -35,6 +36,7 @@ def particulars(node: Node, session: Session, partner: str = "") -> dict[str, An
         "system": SYSTEM,
         "system_version": VERSION,
         "auth_types": list(node.config.auth_types),
+        signing.ANNOUNCED: signing.NEWEST,
     }
     if row.description is not None:
         found["description"] = row.description

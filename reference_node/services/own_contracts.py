@@ -18,6 +18,7 @@ from reference_node.domain import EndReason, Role, RuleBroken, Status, contract
 from reference_node.domain.contract import Terms
 from reference_node.errors import Refusal
 from reference_node.node import Node, log
+from reference_node.security import signing
 from reference_node.security.errors import NoCommonSuite, SecurityFailure
 from reference_node.security.suites import AuthType, negotiate
 from reference_node.services import contracts, evidence_terms, nodes, offers
@@ -89,6 +90,7 @@ def decide(node: Node, session: Session, body: Mapping[str, Any]) -> dict[str, A
         "auth_credential": _credential(node, row.own_auth_type),
         "expired_time": row.expired_time,
         **offers.told(node, row.partner.get(offers.OFFERED)),
+        signing.ANNOUNCED: signing.NEWEST,
     }
     if node.faults.on("confirm-tells-other-period"):
         message["expired_time"] = row.expired_time + 1

@@ -21,9 +21,15 @@ class NonceRow(Base):
 
 
 class LockoutRow(Base):
-    """Authentication failures in a row, of one claimed source at one remote address."""
+    """Authentication failures in a row: of a node that its certificate proved (`source`), else of an address.
+
+    `remote` is that address, of IPv6 the network; one of the two is empty. `claimed` and `seen_from` say of the last
+    failure, for the evidence, which id the request claimed and where it came from; they are not stored.
+    """
 
     __tablename__ = "lockouts"
+    claimed = ""
+    seen_from = ""
 
     source: Mapped[str] = mapped_column(String(128), primary_key=True)
     remote: Mapped[str] = mapped_column(String(64), primary_key=True)

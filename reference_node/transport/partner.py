@@ -44,6 +44,7 @@ class Peer:
     node_id: str
     address: str
     auth_type: str
+    signature_base: int = 1  # the newest version that it has said to have
 
 
 class Partner:

@@ -53,17 +53,16 @@ class HttpRelay:
         path = urlsplit(url).path
         if route.passthrough:
             body = message.whole()
-            headers = self._stamps.headers(route, path, body, version=BARE)
-            headers |= {**names, "content-type": "application/octet-stream"}
+            more = {**names, "content-type": "application/octet-stream"}
+            headers = self._stamps.headers(route, path, body, version=BARE, more=more)
         else:
             body = Inbound(metadata=names, payload=message.whole()).SerializeToString()
-            headers = {**self._stamps.headers(route, path, body), "content-type": PROTOBUF}
+            headers = self._stamps.headers(route, path, body, more={"content-type": PROTOBUF})
         return self._outbound.send("POST", url, headers, body, self._timeout)
 
     def _transport(self, route: Route, batch: Sequence[Outgoing]) -> seam.OutboundAnswer:
         url = route.peer.address.rstrip("/") + TRANSPORT
-        headers, code = self._stamps.stream(route, urlsplit(url).path)
-        headers["content-type"] = PROTOBUF
+        headers, code = self._stamps.stream(route, urlsplit(url).path, {"content-type": PROTOBUF})
         chunks = pack(cut(batch, code, self._chunk))
         if isinstance(self._outbound, seam.StreamingOutbound):
             return self._outbound.stream(url, headers, chunks, self._timeout)

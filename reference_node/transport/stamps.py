@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Final
 
 from reference_node.clock import Clock
@@ -37,8 +38,20 @@ class Stamps:
         self._clock = clock
         self._identity = identity
 
-    def headers(self, route: Route, path: str, body: bytes = b"", *, version: str = WRAPPED) -> dict[str, str]:
-        """Return the headers of a request that posts `body`, or a stream, to `path`."""
+    def headers(
+        self,
+        route: Route,
+        path: str,
+        body: bytes = b"",
+        *,
+        version: str = WRAPPED,
+        more: Mapping[str, str] | None = None,
+    ) -> dict[str, str]:
+        """Return the headers of a request that posts `body`, or a stream, to `path`.
+
+        `more` are those that it has besides, its content type and the numbers of a message: signed with the others
+        where the other node knows the second version of the signature base.
+        """
         peer = route.peer
         own = {
             VERSION: version,
@@ -49,22 +62,26 @@ class Stamps:
             SESSION: route.session_id,
             SOURCE: self._node_id,
             TARGET: peer.node_id,
+            **(more or {}),
         }
-        request = signing.Request("POST", path, "", body)
-        nonce = secrets.token_urlsafe(24)
-        stamp = signing.Stamp(self._node_id, peer.node_id, nonce, self._clock.now_ms(), route.trace_id)
-        signed = signing.sign_headers(self._identity.key(peer.auth_type), request, stamp)
-        if self._faults.on("message-sent-unsigned"):
-            del signed[signing.SIGNATURE]
         if self._faults.on("message-sent-without-uri"):
             del own[URI]
+        base = signing.OLDEST if self._faults.on("sends-old-signature-base") else peer.signature_base
+        request = signing.Request("POST", path, "", body, own)
+        nonce = secrets.token_urlsafe(24)
+        stamp = signing.Stamp(self._node_id, peer.node_id, nonce, self._clock.now_ms(), route.trace_id)
+        signed = signing.sign_headers(self._identity.key(peer.auth_type), request, stamp, version=base)
+        if self._faults.on("message-sent-unsigned"):
+            del signed[signing.SIGNATURE]
         return {**own, **signed}
 
-    def stream(self, route: Route, path: str) -> tuple[dict[str, str], FrameCode]:
+    def stream(
+        self, route: Route, path: str, more: Mapping[str, str] | None = None
+    ) -> tuple[dict[str, str], FrameCode]:
         """Return the headers that open a stream, and what its frames are authenticated with."""
-        headers = self.headers(route, path)
         digest = suite_of_auth_type(route.peer.auth_type).digest
-        headers[ALGORITHM_HEADER] = "sm4-gmac" if digest == "sm3" else "aes-gmac"
+        algorithm = {ALGORITHM_HEADER: "sm4-gmac" if digest == "sm3" else "aes-gmac"}
+        headers = self.headers(route, path, more={**(more or {}), **algorithm})
         if self._faults.on("frames-sent-with-wrong-code"):
             return headers, frame_code({**headers, SESSION: route.token})
         return headers, frame_code(headers)

@@ -11,6 +11,7 @@ from reference_node.errors import Refusal
 from reference_node.faults import Faults
 from reference_node.gap.link import SCHEME
 from reference_node.identity import Identity
+from reference_node.security import signing
 from reference_node.security.tls import SecureChannel
 from reference_node.store import Store
 from reference_node.store.contracts import ContractRow
@@ -82,4 +83,5 @@ def _peer(store: Store, clock: Clock, node_id: str) -> Peer:
         )
         if row is None:
             raise Refusal("CONTRACT_NOT_ACTIVE")
-        return Peer(node_id, row.partner_address, row.own_auth_type)
+        base = row.partner.get(signing.ANNOUNCED, signing.OLDEST)
+        return Peer(node_id, row.partner_address, row.own_auth_type, min(base, signing.NEWEST))

@@ -170,7 +170,7 @@ def _fail(b: TestNode, source: Stranger, times: int, remote: str = "10.0.0.9") -
 def test_the_lock_out_fails_in_four_ways(stranger: Stranger) -> None:
     """With the faults of the lock-out it never comes, never goes, meets others, or forgets no failure."""
 
-    def _after(fault: str, wait: int = 0, remote: str = "10.0.0.9") -> str | None:
+    def _after(fault: str, wait: int = 0, remote: str = "10.0.0.9", *, forged: bool = False) -> str | None:
         with nodes("node-b", faults=[fault]) as (b,):
             b.signed("contractApply", stranger, **stranger.particulars())
             _fail(b, stranger, 4)
@@ -178,12 +178,16 @@ def test_the_lock_out_fails_in_four_ways(stranger: Stranger) -> None:
                 assert b.signed("nodeHealth", stranger).code == 0
             _fail(b, stranger, 1)
             b.clock.advance(wait)
-            return b.signed("nodeHealth", stranger, remote).error
+            headers = b.sign("nodeHealth", stranger, {}, nonce=fresh_nonce())
+            headers |= {"x-auth-sign": ':AAAA:;alg="sm2-sm3"'} if forged else {}
+            return b.raw("nodeHealth", headers, {}, remote=remote).error
 
-    assert _after("lockout-never-triggers") is None
-    assert _after("lockout-never-ends", wait=100_000) == "LOCKED_OUT"
+    assert _after("lockout-never-triggers", forged=True) == "SIGNATURE_INVALID"
+    assert _after("lockout-never-ends", wait=100_000, forged=True) == "LOCKED_OUT"
     assert _after("lockout-hits-others", remote="10.0.0.8") == "LOCKED_OUT"
-    assert _after("lockout-counts-across-successes") == "LOCKED_OUT"
+    assert _after("lockout-counts-across-successes", forged=True) == "LOCKED_OUT"
+    assert _after("failures-count-against-claimed-id") == "LOCKED_OUT"
+    assert _after("locked-address-locks-proved-caller") == "LOCKED_OUT"
 
 
 @pytest.mark.parametrize(

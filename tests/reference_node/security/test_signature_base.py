@@ -114,3 +114,23 @@ def test_digests_of_the_two_kinds() -> None:
         "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:"
     )
     assert sm2.sm3(b"abc").hex().startswith("66c7f0f4")
+
+
+transports = st.dictionaries(st.from_regex(r"x-ptp-[a-z0-9-]{1,8}", fullmatch=True), values, max_size=5)
+COVERED = {"content-digest": "d", "x-nonce": "n", "x-source-node-id": "s", "x-target-node-id": "t", "x-timestamp": "1"}
+
+
+@given(transports, transports, st.text("ab/", max_size=3), st.text("ab/", max_size=3))
+def test_the_second_version_binds_every_header_of_the_data_plane(
+    one: dict[str, str], two: dict[str, str], type_one: str, type_two: str
+) -> None:
+    """Two requests share a base exactly when their x-ptp- headers and content types are the same, in any order."""
+
+    def base(transport: dict[str, str], content_type: str, *, backwards: bool = False) -> bytes:
+        pairs = sorted({**COVERED, **transport, "content-type": content_type}.items(), reverse=backwards)
+        return signing.signature_base(Request("POST", "/p", headers=dict(pairs)), "sm2-sm3", version=2)
+
+    assert (base(one, type_one) == base(two, type_two)) == ((one, type_one) == (two, type_two))
+    assert base(one, type_one) == base(one, type_one, backwards=True)
+    old = signing.signature_base(Request("POST", "/p", headers={**COVERED, **one}), "sm2-sm3")
+    assert old != base(one, type_one)

@@ -153,7 +153,7 @@ def test_a_push_to_a_node_outside_the_session_is_refused(nodes: Nodes) -> None:
 def signed(source: Served, target: Served, body: bytes, token: str = TOKEN) -> dict[str, str]:
     """Return the headers of an invoke."""
     node = source.server.node
-    route = Route(SESSION, token, "trace", Peer(target.id, target.address, "SM3_SM2"))
+    route = Route(SESSION, token, "trace", Peer(target.id, target.address, "SM3_SM2", signing.NEWEST))
     return Stamps(node.node_id, node.clock, node.identity).headers(route, INVOKE, body)
 
 

@@ -33,9 +33,9 @@ from reference_node.app import create_app, node_of
 from reference_node.config import Config
 from reference_node.errors import ConfigError, Refusal
 from reference_node.faults import Faults
-from reference_node.front.gate import Rules
 from reference_node.front.head import Malformed
 from reference_node.front.lines import Limits
+from reference_node.front.rules import Rules
 from reference_node.gap.inlet import Inlet
 from reference_node.interfaces import wire
 from reference_node.interfaces.channel import PROTOCOL

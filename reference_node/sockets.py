@@ -1,8 +1,8 @@
 """The server on its sockets: cheroot's workers and its answers, behind a gate that waits for whole requests (9.2-e).
 
-Guarantees: a worker gets a connection only once the head of a request is whole and strictly well-formed (`front.head`),
-and its body too, unless it is one that is streamed; what a worker still waits for has a least rate. An answer is sent in
-as few pieces as it has; a connection on which something of a refused request is left is closed, not read on.
+Guarantees: a worker gets a connection only once the head of a request is whole and strictly well-formed, and its body
+too, unless it is one that is streamed; what a worker still waits for has a least rate. An answer is sent in as few
+pieces as it has; a connection on which something of a refused request is left is closed, not read on.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from cheroot.server import HTTPConnection, HTTPRequest
 
 from reference_node.errors import Refusal
 from reference_node.front.bodies import Streamed
-from reference_node.front.gate import Gate, Rules, Security
+from reference_node.front.gate import Gate
 from reference_node.front.head import Head, Lax, Malformed, strict
 from reference_node.front.lines import Line, Stage
+from reference_node.front.rules import Rules, Security
 from reference_node.front.wires import Intake, Outlet, Pace, Plain
 
 FIELDS: Final = "hutong.fields"  # where all fields stand in the environment of a request, as they came
@@ -149,6 +150,7 @@ class Server(wsgi.Server):
 
     ConnectionClass = Connection
     expiration_interval = 0.1
+    _connections: Any
 
     def __init__(
         self,
@@ -183,7 +185,8 @@ class Server(wsgi.Server):
         """Bind and listen, and put the gate in the place of cheroot's own loop."""
         super().prepare()
         self._connections.close()
-        self._connections = self._gate = Gate(self, self.rules, self.security)
+        self._gate = Gate(self, self.rules, self.security)
+        self._connections = self._gate
 
     def serve_line(self, line: Line) -> None:
         """Have a worker answer the request of a connection."""

@@ -109,8 +109,8 @@ class Source(Protocol):
 class Streamed:
     """The body of a request that is read while it arrives, as WSGI wants it.
 
-    `over` once all of it was read; `maxlen` bounds chunks, 0 lifts the bound. What is malformed is a Refusal, so that the
-    application answers it; a body that ends early is short.
+    `over` once all of it was read; `maxlen` bounds chunks, 0 lifts the bound. What is malformed is a Refusal, so that
+    the application answers it; a body that ends early is short.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
 """How many connections there may be, and which goes when there are too many: pure bookkeeping.
 
 Rules: an address has at most `each` connections, all together at most `most`. Where an address is at its bound, its own
-connection that waits longest goes; where all are, the one that waits longest at the address that has most of them. Of an
-address go first those on which nothing was ever answered, so a flood takes nothing from those who keep a connection,
-and nothing from other addresses. A connection whose request is being answered never goes.
+connection that waits longest goes; where all are, the one that waits longest at the address that has most of them. Of
+an address go first those on which nothing was ever answered, so a flood takes nothing from those who keep a
+connection, and nothing from other addresses. A connection whose request is being answered never goes.
 
 >>> bounds: Bounds[str] = Bounds(most=2, each=2)
 >>> for line in ("a", "b"): bounds.enter(line, "192.0.2.1"); bounds.wait(line, proven=False)

@@ -1,11 +1,11 @@
-"""The head of a request, read as RFC 9112 has it and in no other way: what two readers could read differently is refused.
+r"""The head of a request, read as RFC 9112 has it: what two readers could read differently is refused.
 
 Guarantees: any bytes give a `Head` or `Malformed`, never another exception; a head that follows the grammar of RFC 9112
-and says once and clearly how long its body is, is taken. Refused are, among others: no Host or two, two lengths, a length
-beside chunks, a length that is not digits alone, a coding other than chunked, folded fields, a space before the colon,
-control characters, line ends other than CRLF, and a target that names another host than Host does.
+and says once and clearly how long its body is, is taken. Refused are, among others: no Host or two, two lengths, a
+length beside chunks, a length that is not digits alone, a coding other than chunked, folded fields, a space before the
+colon, control characters, line ends other than CRLF, and a target that names another host than Host does.
 
->>> parse(b"GET /v1?a=1 HTTP/1.1\\r\\nHost: node-a").path
+>>> parse(b"GET /v1?a=1 HTTP/1.1\r\nHost: node-a").path
 b'/v1'
 """
 

@@ -7,6 +7,7 @@ Guarantees: no I/O but on the wire, which never waits; a request is whole when `
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
@@ -38,8 +39,8 @@ class Stage(Enum):
 class Limits:
     """What is held of a body before a worker is taken, and the longest body (bytes)."""
 
-    whole: int
-    body: int
+    whole: int = 1024 * 1024
+    body: int = 72 * 1024 * 1024
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +58,7 @@ class Line:
     proven: bool = False
     exempt: bool = False
     registered: int = 0
+    looks: int = 0
     scanned: int = 0
     buffer: bytearray = field(default_factory=bytearray)
     head: Head | None = None
@@ -79,7 +81,7 @@ class Line:
             self.buffer += piece
         return piece is None or bool(piece)
 
-    def advance(self, limits: Limits, lax: Lax, streams: Any) -> bool:
+    def advance(self, limits: Limits, lax: Lax, streams: Callable[[bytes], bool]) -> bool:
         """Understand what has come; true once a worker can do something with it. Raises Malformed."""
         if self.head is None and not self._understand(lax):
             return False
@@ -107,6 +109,18 @@ class Line:
         """Forget the request that was answered."""
         self.head = self.body = self.chunks = None
         self.scanned = 0
+
+    def forget(self) -> None:
+        """Forget everything that came."""
+        self.begin_next()
+        self.buffer.clear()
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        if self.wire is None:
+            self.sock.close()
+        else:
+            self.wire.close()
 
     def _all_there(self, head: Head) -> bool:
         return head.length is not None and len(self.buffer) >= head.length

@@ -1,9 +1,9 @@
-"""The PROXY protocol, versions 1 and 2: a balancer says before anything else whose connection it hands on.
+r"""The PROXY protocol, versions 1 and 2: a balancer says before anything else whose connection it hands on.
 
-Guarantees: any bytes give a `Preface`, None while more are needed, or `Malformed`; nothing after the preface is touched.
-The connection of the balancer itself (its checks) is LOCAL or UNKNOWN and keeps the balancer's address.
+Guarantees: any bytes give a `Preface`, None while more are needed, or `Malformed`; nothing after the preface is
+touched. The connection of the balancer itself (its checks) is LOCAL or UNKNOWN and keeps the balancer's address.
 
->>> read(b"PROXY TCP4 192.0.2.7 10.0.0.1 40213 8801\\r\\n")
+>>> read(b"PROXY TCP4 192.0.2.7 10.0.0.1 40213 8801\r\n")
 Preface(size=42, address='192.0.2.7', port=40213)
 """
 

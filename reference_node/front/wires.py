@@ -8,6 +8,7 @@ moves slower than the least rate ends, so nobody holds a worker by dripping.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import select
 import socket
@@ -119,7 +120,7 @@ class Secured:
         try:
             return self._move(lambda: self.connection.send(data[:_RECORD]))
         except SSL.Error as lost:
-            raise ConnectionAbortedError(str(lost)) from lost
+            raise _broken(lost) from lost
 
     def bye(self) -> None:
         """Say that nothing more will be sent."""
@@ -142,9 +143,9 @@ class Secured:
         except SSL.SysCallError as lost:
             if lost.args == (-1, "Unexpected EOF"):
                 return end
-            raise ConnectionAbortedError(str(lost)) from lost
+            raise _broken(lost) from lost
         except SSL.Error as lost:
-            raise ConnectionAbortedError(str(lost)) from lost
+            raise _broken(lost) from lost
 
     def _move(self, move: Callable[[], Moved]) -> Moved | None:
         self.wants_write = False
@@ -155,6 +156,12 @@ class Secured:
         except SSL.WantWriteError:
             self.wants_write = True
             return None
+
+
+def _broken(lost: SSL.Error) -> OSError:
+    """Return what became of a connection, under the number that it has with plain ones."""
+    known = isinstance(lost, SSL.SysCallError) and lost.args and lost.args[0] > 0
+    return OSError(lost.args[0] if known else errno.ECONNABORTED, str(lost))
 
 
 class Pace:

@@ -32,6 +32,7 @@ _PIECE: Final = 64 * 1024
 _QUOTED_SLASH: Final = re.compile(rb"(?i)%2F")
 _SPARE: Final = 2
 _SPACE: Final = b", "
+_LENGTH: Final = b"Content-Length"
 
 
 class Request(HTTPRequest):
@@ -105,7 +106,7 @@ class Connection(HTTPConnection):
     def settle(self) -> bool:
         """Read what is left of a body, where it is little; return whether nothing is left of it."""
         body, left = self._streamed, _SETTLED_BYTES
-        if body is None:
+        if body is None or (not body.over and self.server.lax("leftover-taken-for-request")):
             return True
         body.maxlen = 0
         with contextlib.suppress(OSError, ValueError, MaxSizeExceeded, Refusal):
@@ -228,4 +229,7 @@ def _folded(head: Head) -> dict[bytes, bytes]:
     for name, value in head.fields:
         key = name.title()
         found[key] = found[key] + _SPACE + value if key in found else value
+    if _LENGTH in found:  # as it was understood, also by a defect
+        del found[_LENGTH]
+        found |= {} if head.length is None else {_LENGTH: b"%d" % head.length}
     return found

@@ -66,7 +66,7 @@ class Chunks:
             return True
         if self._ending:
             if not _END.startswith(buffer[:2]):
-                raise Malformed("chunk")
+                raise Malformed("chunk", "INTERNAL" if self._lax("chunk-end-crashes") else "MESSAGE_MALFORMED")
             if len(buffer) < len(_END):
                 return False
             del buffer[: len(_END)]
@@ -169,8 +169,6 @@ class Streamed:
         found = self._source.read(self._left if wanted is None else min(self._left, wanted))
         self._left -= len(found)
         if not self._left and self._source.read(2) != _END:
-            if self._lax("chunk-end-crashes"):
-                raise ValueError("bad end of a chunk")
             raise Refusal("MESSAGE_MALFORMED", pointer="chunk")
         return found
 

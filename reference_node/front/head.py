@@ -97,7 +97,7 @@ def begins(data: bytes | bytearray, scanned: int = 0, lax: Lax = strict) -> None
     if not scanned and not _BEGINNING.fullmatch(data):
         raise Malformed("request-line")
     found = _BARE_LINE_END.search(data, max(0, scanned - 1))
-    if found and found.end() < len(data) and not (lax("bare-lf-accepted") or lax("nul-in-header-accepted")):
+    if found and found.end() < len(data) and not lax("nul-in-header-accepted"):
         raise Malformed("line-end")
     if len(data) > MOST_BYTES:
         raise Malformed("head", "HEAD_TOO_LARGE")
@@ -107,14 +107,12 @@ def parse(data: bytes, lax: Lax = strict) -> Head:
     """Return the head that stands before the empty line; raise Malformed."""
     if len(data) > MOST_BYTES:
         raise Malformed("head", "HEAD_TOO_LARGE")
-    if b"\n" in data.replace(b"\r\n", b"") and lax("bare-lf-accepted"):
-        data = re.sub(rb"(?<!\r)\n", b"\r\n", data)
     first, *lines = data.split(b"\r\n")
     if len(lines) > MOST_FIELDS:
         raise Malformed("head", "HEAD_TOO_LARGE")
     method, target, minor = _request_line(first)
     fields = tuple(_fields(lines, lax))
-    path, query = _target(method, target, _host(fields, minor, lax), lax)
+    path, query = _target(method, target, _host(fields, minor, lax))
     connection = _tokens(fields, b"connection")
     return Head(
         method,
@@ -149,15 +147,19 @@ def _fields(lines: list[bytes], lax: Lax) -> list[tuple[bytes, bytes]]:
             found.append((name.lower(), value.strip(_BLANK)))
             continue
         if line[:1] in (b" ", b"\t") and found and lax("folded-header-accepted"):
-            before, begun = found.pop()
-            found.append((before, begun + b" " + line.strip()))
+            found.append((found.pop()[0], line.strip()))  # the last line wins, as careless servers have it
         elif colon and _NAME.fullmatch(name) and lax("nul-in-header-accepted"):
             found.append((name.lower(), value.strip()))
-        elif colon and _NAME.fullmatch(name.rstrip(_BLANK)) and lax("space-before-colon-accepted"):
+        elif colon and _spaced(name) and _VALUE.fullmatch(value) and lax("space-before-colon-accepted"):
             found.append((name.rstrip(_BLANK).lower(), value.strip()))
         else:
             raise Malformed("headers")
     return found
+
+
+def _spaced(name: bytes) -> bool:
+    """Tell whether only blanks after it keep this from being a name."""
+    return name[-1:] in (b" ", b"\t") and bool(_NAME.fullmatch(name.rstrip(_BLANK)))
 
 
 def _values(fields: tuple[tuple[bytes, bytes], ...], wanted: bytes) -> list[bytes]:
@@ -182,13 +184,13 @@ def _host(fields: tuple[tuple[bytes, bytes], ...], minor: int, lax: Lax) -> byte
     return hosts[0]
 
 
-def _target(method: bytes, target: bytes, host: bytes | None, lax: Lax) -> tuple[bytes, bytes]:
+def _target(method: bytes, target: bytes, host: bytes | None) -> tuple[bytes, bytes]:
     """Return path and query of a target in origin or absolute form; of the others `*` is of OPTIONS alone."""
     if target == b"*" and method == b"OPTIONS":
         return target, b""
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute:
-        if (host is None or absolute[1].lower() != host.lower()) and not lax("other-host-in-target-accepted"):
+        if host is None or absolute[1].lower() != host.lower():
             raise Malformed("request-target")
         rest = absolute[2]
         target = rest if rest.startswith(b"/") else b"/" + rest

@@ -138,18 +138,10 @@ class Line:
         if not self.scanned and buffer[:2] == b"\r\n" and len(buffer) > len(b"\r\n"):
             del buffer[:2]  # one empty line before a request is passed over (RFC 9112, 2.2)
         end = buffer.find(END_OF_HEAD, max(0, self.scanned - 3))
-        before, width = (end, len(END_OF_HEAD)) if end >= 0 else _loose_end(buffer, lax)
-        heads.begins(buffer if before < 0 else buffer[: before + width], self.scanned, lax)
+        heads.begins(buffer if end < 0 else buffer[: end + len(END_OF_HEAD)], self.scanned, lax)
         self.scanned = len(buffer)
-        if before < 0:
+        if end < 0:
             return False
-        self.head = heads.parse(bytes(buffer[:before]), lax)
-        del buffer[: before + width]
+        self.head = heads.parse(bytes(buffer[:end]), lax)
+        del buffer[: end + len(END_OF_HEAD)]
         return True
-
-
-def _loose_end(buffer: bytearray, lax: Lax) -> tuple[int, int]:
-    """Return where a head ends for a defect that takes bare line feeds, with the width of the end."""
-    if b"\n\n" in buffer and lax("bare-lf-accepted"):
-        return buffer.find(b"\n\n"), 2
-    return -1, 0

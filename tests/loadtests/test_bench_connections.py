@@ -23,7 +23,6 @@ def test_a_crowd_is_of_three_kinds() -> None:
     hello = first_message()
     assert hello.startswith(b"\x16\x03")
     found = guests(300, ["127.0.1.1"], hello)
-    assert [
-        sum(kind) for kind in zip(*((not g.at_once and not g.drips, bool(g.drips), bool(g.at_once)) for g in found))
-    ] == [100] * 3
+    kinds = [(not each.at_once and not each.drips, bool(each.drips), bool(each.at_once)) for each in found]
+    assert [sum(kind) for kind in zip(*kinds, strict=True)] == [100, 100, 100]
     assert 0 < sum(guest.at_once == hello for guest in found) < 10

@@ -22,8 +22,9 @@ from OpenSSL import SSL
 from urllib3.util import wait_for_read
 
 from conformance.harness import tls_probe
+from conformance.harness.errors import NotOffered
 from conformance.harness.records import Answer, Request
-from conformance.harness.target import NOBODY, Unanswered, query_string
+from conformance.harness.target import NOBODY, HttpTransport, Transport, Unanswered, query_string
 from conformance.harness.tls import Wardrobe
 from conformance.harness.tls_hello import TLS_1_3, Offer
 
@@ -74,6 +75,12 @@ class RawTransport:
         if not answers:
             raise Unanswered("nothing came that HTTP knows", hint="the connection was closed" if closed else "")
         return answers[0]
+
+
+def needs_sockets(transport: Transport) -> None:
+    """End the scenario where the target is not reached over sockets: there is nothing to write by hand on."""
+    if not isinstance(transport, HttpTransport):
+        raise NotOffered("the target is not reached over sockets")
 
 
 def spelled(request: Request, host: str, bend: Bend) -> bytes:

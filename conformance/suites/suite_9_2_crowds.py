@@ -31,9 +31,10 @@ def _asked(world: World, step: str, partner: Partner) -> float | None:
     return told.exchange.elapsed_ms if told.accepted else None
 
 
-@scenario()
+@scenario(exclusive=True)
 def test_crowd_of_connections(world: World) -> None:
-    """While a crowd stands a partner asks for its contract, over new connections; each slow call is made once more."""
+    """While a crowd stands a partner asks over new connections; each slow call is made once more (9.2-a-5)."""
+    raw.needs_sockets(world.stage.transport)
     contracts.needs_signed(world, "contractQuery")
     partner = world.signed_partner()
     calm = [_asked(world, f"calm:{number}", partner) for number in range(CALM_CALLS)]
@@ -58,7 +59,8 @@ def test_crowd_of_connections(world: World) -> None:
 
 @scenario()
 def test_silent_connections(world: World) -> None:
-    """A few connections of each kind stand until the target ends them, or longer than it says that it lets them."""
+    """A few connections of each kind stand until the target ends them, or longer than it lets them (9.2-a-5)."""
+    raw.needs_sockets(world.stage.transport)
     contracts.needs_signed(world, "contractQuery")
     partner = world.signed_partner()
     with raw.crowd(world.profile.target.url, EACH * len(raw.KINDS)) as standing:

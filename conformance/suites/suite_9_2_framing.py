@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from conformance.harness.raw import Bend, RawTransport, spelled
+from conformance.harness.raw import Bend, RawTransport, needs_sockets, spelled
 from conformance.harness.records import FRAMED, Request
 from conformance.harness.registry import scenario
 from conformance.harness.steps import Tamper
@@ -55,7 +55,8 @@ SENSELESS: Mapping[str, Bend] = {
 
 @scenario()
 def test_framing(world: World) -> None:
-    """A partner's signed query is sent again and again, each time framed wrongly in another way."""
+    """A partner's signed query is sent again and again, each time framed wrongly in another way (9.2-g)."""
+    needs_sockets(world.stage.transport)
     contracts.needs_signed(world, "contractQuery")
     partner = world.signed_partner()
     url, wardrobe = world.profile.target.url, world.stage.wardrobe
@@ -75,6 +76,7 @@ def test_framing(world: World) -> None:
 @scenario()
 def test_leftover_of_refused_request(world: World) -> None:
     """A request is refused whose long body holds whole requests: none of them is answered (9.2-g)."""
+    needs_sockets(world.stage.transport)
     world.offered("contractApply")
     partner = world.partner()
     method, path, query, _ = world.stage.binding.spell_request(

@@ -33,6 +33,7 @@ from reference_node.app import create_app, node_of
 from reference_node.config import Config
 from reference_node.errors import ConfigError, Refusal
 from reference_node.faults import Faults
+from reference_node.front.hall import Common
 from reference_node.front.head import Malformed
 from reference_node.front.lines import Limits
 from reference_node.front.rules import Rules
@@ -148,15 +149,16 @@ class NodeServer:
     def _bind(self) -> None:
         port, tls = self._config.port, self.node.tls
         adapter = None if tls is None else TlsAdapter(tls)
+        common = Common(self._rules)
         for host in self._config.hosts:
             if ":" in host and self.node.faults.on("ipv6-not-served"):
                 continue
-            port = self._listen(host, port, adapter)
+            port = self._listen(host, port, adapter, common)
         if adapter is not None:
-            inner = self._listen(_INNER_HOST, 0, None)
+            inner = self._listen(_INNER_HOST, 0, None, Common(self._rules))  # strangers take nothing from components
             self.node.inner = _url("http", (_INNER_HOST, inner))
 
-    def _listen(self, host: str, port: int, adapter: TlsAdapter | None) -> int:
+    def _listen(self, host: str, port: int, adapter: TlsAdapter | None, common: Common) -> int:
         """Bind one address and return its port."""
         _claim(host, port)
         server = Server(
@@ -166,6 +168,7 @@ class NodeServer:
             refused=_refused,
             streams=_STREAMED.__contains__,
             lax=self.node.faults.on,
+            common=common,
             numthreads=self._config.threads,
             max=max(_MOST_THREADS, self._config.threads),
             request_queue_size=_BACKLOG,
@@ -270,7 +273,7 @@ def _rules(config: Config, files: int) -> Rules:
         each=config.connections_per_address,
         buffered=config.buffer_mib * 1024 * 1024,
         streams=_MOST_THREADS - _THREADS_KEPT,
-        limits=Limits(BODY_LIMIT, _REQUEST_LIMIT),
+        limits=Limits(whole=BODY_LIMIT, body=_REQUEST_LIMIT),
         proxies=tuple(ip_network(each, strict=False) for each in config.proxy_protocol_from),
     )
 

@@ -21,6 +21,7 @@ from cheroot.server import HTTPConnection, HTTPRequest
 from reference_node.errors import Refusal
 from reference_node.front.bodies import Streamed
 from reference_node.front.gate import Gate
+from reference_node.front.hall import Common
 from reference_node.front.head import Head, Lax, Malformed, strict
 from reference_node.front.lines import Line, Stage
 from reference_node.front.rules import Rules, Security
@@ -28,6 +29,7 @@ from reference_node.front.wires import Intake, Outlet, Pace, Plain
 
 FIELDS: Final = "hutong.fields"  # where all fields stand in the environment of a request, as they came
 _SETTLED_BYTES: Final = 1024 * 1024
+_SETTLED_SECONDS: Final = 1.0
 _PIECE: Final = 64 * 1024
 _QUOTED_SLASH: Final = re.compile(rb"(?i)%2F")
 _SPARE: Final = 2
@@ -89,13 +91,14 @@ class Connection(HTTPConnection):
         self.wfile = Outlet(line.wire or Plain(line.sock), server.pace, server.crowd)
         self._streamed: Streamed | None = None
         self._intake: Intake | None = None
+        self._pace: Pace | None = None
 
     def open_body(self) -> Any:
         """Return what the application reads the body from."""
         line, head = self.line, self.line.head
         if line.body is not None or head is None or line.wire is None:
             return io.BytesIO(line.body or b"")
-        pace = self.server.pace()
+        self._pace = pace = self.server.pace()
         self.rfile = self._intake = Intake(line.wire, bytes(line.buffer), pace)
         line.buffer.clear()
         most = self.server.rules.limits.body
@@ -109,6 +112,8 @@ class Connection(HTTPConnection):
         if body is None or (not body.over and self.server.lax("leftover-taken-for-request")):
             return True
         body.maxlen = 0
+        if self._pace is not None:
+            self._pace.hurry(_SETTLED_SECONDS)
         with contextlib.suppress(OSError, ValueError, MaxSizeExceeded, Refusal):
             while left > 0 and not body.over and (piece := body.read(_PIECE)):
                 left -= len(piece)
@@ -146,7 +151,8 @@ class Server(wsgi.Server):
     """cheroot's server behind a gate.
 
     `lax` lets defects through, `streams` tells of which paths bodies are streamed, `refused` spells the answer to what
-    is no request, `crowded` is called where a worker may have to wait for another node.
+    is no request, `crowded` is called where a worker may have to wait for another node; servers with one `common` have
+    their connections counted together.
     """
 
     ConnectionClass = Connection
@@ -162,11 +168,13 @@ class Server(wsgi.Server):
         refused: Callable[[Malformed, bytes], tuple[str, bytes]] | None = None,
         streams: Callable[[bytes], bool] = lambda _path: True,
         lax: Lax = strict,
+        common: Common | None = None,
         **named: Any,
     ) -> None:
         self.rules = rules or Rules()
         self.lax = lax
         self.streams = streams
+        self._common = common or Common(self.rules)
         self.crowded: Callable[[], None] | None = None
         self._refused = refused or _said
         super().__init__(bind, app, **named)
@@ -186,7 +194,7 @@ class Server(wsgi.Server):
         """Bind and listen, and put the gate in the place of cheroot's own loop."""
         super().prepare()
         self._connections.close()
-        self._gate = Gate(self, self.rules, self.security)
+        self._gate = Gate(self, self.rules, self.security, self._common)
         self._connections = self._gate
 
     def serve_line(self, line: Line) -> None:

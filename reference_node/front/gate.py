@@ -16,7 +16,7 @@ from typing import Any, Final
 import structlog
 
 from reference_node.front.arrivals import Arrivals
-from reference_node.front.hall import Hall
+from reference_node.front.hall import Common, Hall
 from reference_node.front.head import Malformed
 from reference_node.front.lines import Line, Stage
 from reference_node.front.rules import House, Rules, Security
@@ -34,10 +34,10 @@ class Gate:
 
     can_add_keepalive_connection = True  # where there are too many, the one that rests longest goes
 
-    def __init__(self, house: House, rules: Rules, security: Security | None) -> None:
+    def __init__(self, house: House, rules: Rules, security: Security | None, common: Common) -> None:
         self._rules = rules
         self._house = house
-        self._hall = Hall(rules)
+        self._hall = Hall(rules, common)
         self._arrivals = Arrivals(self._hall, rules, security, self._guarded, self._begun)
         self._listener: socket.socket = house.socket
         self._stopping = False

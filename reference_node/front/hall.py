@@ -23,15 +23,23 @@ _ROOM: Final = 7 / 8  # of the memory for what is unfinished is left after some 
 _SHARE: Final = 3 / 4  # of the workers that read bodies may do so for one address
 
 
+class Common:
+    """What halls have in common whose connections are counted together: the bounds, and the lock on them."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.lock = threading.RLock()
+        self.bounds: Bounds[Line] = Bounds(rules.most, rules.each)
+
+
 class Hall:
     """The connections of one listening socket."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, common: Common) -> None:
         self.again: deque[Line] = deque()
         self._rules = rules
-        self._lock = threading.RLock()
+        self._lock = common.lock
         self._selector = selectors.DefaultSelector()
-        self._bounds: Bounds[Line] = Bounds(rules.most, rules.each)
+        self._bounds = common.bounds
         self._stages: dict[Stage, dict[Line, None]] = {stage: {} for stage in Stage}
         self._streaming: set[Line] = set()
         self._held = 0
@@ -42,7 +50,7 @@ class Hall:
         self._selector.register(self._bell, selectors.EVENT_READ, None)
 
     def __len__(self) -> int:
-        """Return how many connections there are."""
+        """Return how many connections there are, with those of halls that are counted together."""
         return len(self._bounds)
 
     def listen(self, listener: socket.socket) -> None:
@@ -68,6 +76,7 @@ class Hall:
                 line.stage = Stage.CLOSED
                 line.sock.close()
                 return False
+            line.hall = self
             self._bounds.enter(line, line.party)
             return True
 
@@ -87,7 +96,7 @@ class Hall:
         with self._lock:
             victim = self._bounds.victim("", exempt=True)
             if victim is not None:
-                self.drop(victim)
+                victim.hall.drop(victim)
             return victim is not None
 
     def wait(self, line: Line, stage: Stage) -> None:
@@ -198,7 +207,7 @@ class Hall:
             victim = self._bounds.victim(line.party, exempt=line.exempt)
             if victim is None:
                 return False
-            self.drop(victim)
+            victim.hall.drop(victim)
         return True
 
     def _may_stream(self, line: Line) -> bool:

@@ -37,9 +37,10 @@ class Stage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is held of a body before a worker is taken, and the longest body (bytes)."""
+    """What is held of a body before a worker is taken, of one that may be streamed, and the longest body (bytes)."""
 
     whole: int = 1024 * 1024
+    begun: int = 64 * 1024
     body: int = 72 * 1024 * 1024
 
 
@@ -66,6 +67,7 @@ class Line:
     body: bytes | None = None
     held: int = 0
     connection: Any = None
+    hall: Any = None
 
     @property
     def size(self) -> int:
@@ -93,10 +95,11 @@ class Line:
             return True
         if (head.length or 0) > limits.body:
             raise Malformed("content-length", "BODY_TOO_LARGE")
-        if streams(head.path) and not self._all_there(head):
-            return True
+        streamed = streams(head.path)
         if head.length is not None:
-            return self._known(head.length, limits)
+            return self._known(head.length, limits.begun if streamed else limits.whole)
+        if streamed:
+            return True
         if self.chunks is None:
             self.chunks = Chunks(limits.whole, lax)
         self.chunks.feed(self.buffer)
@@ -122,15 +125,12 @@ class Line:
         else:
             self.wire.close()
 
-    def _all_there(self, head: Head) -> bool:
-        return head.length is not None and len(self.buffer) >= head.length
-
-    def _known(self, length: int, limits: Limits) -> bool:
+    def _known(self, length: int, most: int) -> bool:
         if len(self.buffer) >= length:
             self.body = bytes(memoryview(self.buffer)[:length])
             del self.buffer[:length]
             return True
-        return length > limits.whole
+        return length > most
 
     def _understand(self, lax: Lax) -> bool:
         """Read the head where it is whole."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import math
 import select
 import socket
 import time
@@ -109,7 +110,7 @@ class Secured:
 
     def receive(self, size: int) -> bytes | None:
         """Return at most so many bytes."""
-        return self._read(lambda: self.connection.recv(size), b"")
+        return self._read(lambda: self.connection.recv(min(size, _RECORD)), b"")
 
     def receive_into(self, room: Any) -> int | None:
         """Put bytes into a room; return how many."""
@@ -181,6 +182,10 @@ class Pace:
     def trust(self) -> None:
         """Let the other end pause between its bytes."""
         self._trusted = True
+
+    def hurry(self, seconds: float) -> None:
+        """Wait so long in all from now on, however much moves and whoever it is."""
+        self._grace, self._rate, self._trusted = self._waited + seconds, math.inf, False
 
     def moved(self, count: int) -> None:
         """Note bytes that have moved."""

@@ -16,6 +16,7 @@ from typing import Any, Self
 import pytest
 from OpenSSL import SSL
 
+from conformance.harness.ip_versions import missing
 from reference_node.config import load_config
 from reference_node.server import NodeServer
 from tests.reference_node.front.lined import Wire
@@ -309,6 +310,19 @@ def test_all_together_have_so_many_connections(plain: Serve) -> None:
         newcomer.ask()
         assert _status(newcomer) == 200
         assert sum(wire.over(0.2) for wire in flood[:19]) == 19
+
+
+def test_addresses_that_are_listened_on_are_counted_together(plain: Serve) -> None:
+    """A flood over IPv6 leaves no more room for one over IPv4 than there is in all."""
+    if why := missing("::1"):
+        pytest.skip(why)
+    place = plain(connections=40, host=["127.0.0.1", "::1"])
+    with ExitStack() as stack:
+        for _ in range(30):
+            for address in place.server.addresses:
+                stack.enter_context(Wire(address))
+        place.well()
+        assert len(place.server._servers[0].gate) <= 40
 
 
 def test_unfinished_requests_have_so_much_memory(plain: Serve) -> None:

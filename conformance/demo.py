@@ -57,6 +57,7 @@ class Secured:
 
     mode: str
     ca: Path
+    handshake_seconds: float = 10.0
 
     @classmethod
     def found(cls, mode: str, folder: Path) -> Self:
@@ -75,7 +76,9 @@ class Secured:
         files = {"certificate": own / "certificate.pem", "key": own / "key.pem"}
         files |= {"ca": self.ca / "ca.pem", "crl": self.ca / "ca.crl"}
         lines = [f"{name} = {json.dumps(str(path))}" for name, path in files.items()]
-        return "\n".join(["", "[tls]", f'mode = "{self.mode}"', *lines, ""])
+        return "\n".join(
+            ["", "[tls]", f'mode = "{self.mode}"', *lines, f"handshake_seconds = {self.handshake_seconds}", ""]
+        )
 
     def profile(self) -> dict[str, str]:
         """Return what the profile says about TLS: the harness issues certificates to the nodes that it plays."""
@@ -127,10 +130,12 @@ def serve(
     secured: Secured | None = None,
     gap: Path | None = None,
     ports: tuple[int, int] | None = None,
+    server: Mapping[str, object] | None = None,
 ) -> Iterator[Served]:
     """Run one reference node on a free port until the block ends; `gap` is its folder for a partner behind a gap.
 
-    With `ports` it has a backup, and serves there as soon as no other process on its folder does.
+    With `ports` it has a backup, and serves there as soon as no other process on its folder does; `server` goes into
+    that section of its configuration.
     """
     port = 0 if secured is None and gap is None else _free_port()  # a certificate names the ports, and [node] the one
     grpc_port = 0 if secured is None else _free_port()
@@ -142,6 +147,7 @@ def serve(
         settings.write_text(
             SETTINGS
             + f"\n[server]\nhost = {json.dumps(_hosts())}\n"
+            + "".join(f"{key} = {json.dumps(value)}\n" for key, value in (server or {}).items())
             + ("" if ports is None else STANDBY.format(json.dumps(str(data.with_suffix(".backup")))))
             + GRPC.format(grpc_port)
             + ("" if secured is None else secured.settings(node_id, port, grpc_port))

@@ -14,9 +14,9 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -57,11 +57,15 @@ class Figures:
 
 
 @contextmanager
-def line(mode: str, folder: Path) -> Iterator[Line]:
-    """Serve a node in a mode, under contract with a partner that is played."""
+def line(
+    mode: str, folder: Path, *, server: Mapping[str, object] | None = None, handshake_seconds: float | None = None
+) -> Iterator[Line]:
+    """Serve a node in a mode, under contract with a partner that is played; `server` goes into that section."""
     with ExitStack() as stack:
         secured = None if mode == "off" else demo.Secured.found(mode, folder / "ca")
-        served = stack.enter_context(demo.serve(folder / "node", f"bench-{mode}", secured=secured))
+        if secured is not None and handshake_seconds is not None:
+            secured = replace(secured, handshake_seconds=handshake_seconds)
+        served = stack.enter_context(demo.serve(folder / "node", f"bench-{mode}", secured=secured, server=server or {}))
         content: dict[str, object] = {
             "target": {"name": "bench", "url": served.address, "node_id": served.node_id},
             "operator": {"token_file": str(served.token_file)},
@@ -92,7 +96,8 @@ def line(mode: str, folder: Path) -> Iterator[Line]:
         yield Line(mode, served.address, served.process.pid, _session, _prepare)
 
 
-def _ask(session: requests.Session, address: str, asked: Prepared) -> None:
+def ask(session: requests.Session, address: str, asked: Prepared) -> None:
+    """Send a request that was prepared; end the measurement where it is refused."""
     path, headers = asked
     answer = session.get(address + path, headers=headers, timeout=TIMEOUT)
     if answer.status_code != requests.codes.ok or answer.json()["code"] != 0:
@@ -103,10 +108,10 @@ def requests_rate(at: Line, count: int) -> float:
     """Return how many requests one second of the node's processor time serves, over one connection."""
     first, *prepared = at.prepare(count + 1)
     with at.session() as session:
-        _ask(session, at.address, first)
+        ask(session, at.address, first)
         before = cpu_seconds(at.process)
         for asked in prepared:
-            _ask(session, at.address, asked)
+            ask(session, at.address, asked)
         return count / max(cpu_seconds(at.process) - before, 0.01)
 
 
@@ -116,7 +121,7 @@ def handshake_rate(at: Line, count: int, per_request: float) -> float:
     before = cpu_seconds(at.process)
     for asked in prepared:
         with at.session() as session:
-            _ask(session, at.address, asked)
+            ask(session, at.address, asked)
     return count / max(cpu_seconds(at.process) - before - count / per_request, 0.01)
 
 

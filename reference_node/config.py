@@ -14,6 +14,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,14 @@ def _hosts(value: Any) -> str | None:
     return None if several or _text(value) is None else "an address, or a list of addresses"
 
 
+def _networks(value: Any) -> str | None:
+    try:
+        fits = isinstance(value, (list, tuple)) and all(ip_network(item, strict=False) is not None for item in value)
+    except (TypeError, ValueError):
+        fits = False
+    return None if fits else "a list of addresses or networks, such as 10.0.0.7 or 10.0.0.0/24"
+
+
 def _names(value: Any) -> str | None:
     fits = isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
     return None if fits else "a list of names"
@@ -148,6 +157,13 @@ class Config:
     host: str | tuple[str, ...] = _key("server", "127.0.0.1", _hosts)
     port: int = _key("server", 8801, _number(0, 65535))
     threads: int = _key("server", 10, _number(1, 256))
+    head_seconds: float = _key("server", 10.0, _number(0.1, 600, whole=False))
+    idle_seconds: float = _key("server", 30.0, _number(0.1, 86_400, whole=False))
+    least_kib_per_second: float = _key("server", 16.0, _number(0.01, 1_048_576, whole=False))
+    connections: int = _key("server", 16_384, _number(16, 1_000_000))
+    connections_per_address: int = _key("server", 1024, _number(1, 1_000_000))
+    buffer_mib: int = _key("server", 64, _number(4, 65_536))
+    proxy_protocol_from: tuple[str, ...] = _key("server", (), _networks)
     background: bool = _key("server", True, _flag)
     standby: bool = _key("server", False, _flag)
     auth_types: tuple[str, ...] = _key("security", AUTH_TYPES, _some_of(*AUTH_TYPES, CERT))

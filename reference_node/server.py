@@ -13,26 +13,36 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from ipaddress import ip_network
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
 import flask
 import structlog
-from cheroot.errors import MaxSizeExceeded
 
+import specs
 from reference_node import log
 from reference_node.app import create_app, node_of
 from reference_node.config import Config
-from reference_node.errors import ConfigError
+from reference_node.errors import ConfigError, Refusal
 from reference_node.faults import Faults
+from reference_node.front.hall import Common
+from reference_node.front.head import Malformed
+from reference_node.front.lines import Limits
+from reference_node.front.rules import Rules
 from reference_node.gap.inlet import Inlet
+from reference_node.interfaces import wire
+from reference_node.interfaces.channel import PROTOCOL
 from reference_node.interfaces.channel_grpc import GrpcServer
+from reference_node.interfaces.router import BODY_LIMIT
 from reference_node.node import Node
 from reference_node.runtime.confinement import Way, keep_to_itself
 from reference_node.sockets import Server
@@ -42,10 +52,12 @@ logger = structlog.get_logger("reference_node")
 _PUMP_SECONDS = 1.0
 _STANDBY_SECONDS = 0.2
 _REQUEST_LIMIT = 72 * 1024 * 1024  # operations have lower limits of their own, which they answer with an envelope
-_DRAIN_LIMIT = _REQUEST_LIMIT
-_DRAIN_PIECE = 64 * 1024
 _MOST_THREADS = 256
-_HEADER_LIMIT = 64 * 1024
+_THREADS_KEPT = 64  # of them are for requests that are whole
+_MOST_FILES = 1 << 20
+_FILES_KEPT = 256  # are for the database, partners and tasks
+_BACKLOG = 1024
+_STREAMED = frozenset(each.path.encode() for each in specs.operations().values() if each.protocol == PROTOCOL)
 _INNER_HOST = "127.0.0.1"
 
 
@@ -63,6 +75,7 @@ class NodeServer:
         self._servers: list[Server] = []
         self._grpc: GrpcServer | None = None
         self._growing = threading.Lock()
+        self._rules = _rules(config, _files())
         self.node.sessions.crowded = self._make_room
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -138,30 +151,35 @@ class NodeServer:
 
     def _bind(self) -> None:
         port, tls = self._config.port, self.node.tls
-        adapter = None if tls is None else TlsAdapter(tls, self._config.tls_handshake_seconds)
+        adapter = None if tls is None else TlsAdapter(tls)
+        common = Common(self._rules)
         for host in self._config.hosts:
             if ":" in host and self.node.faults.on("ipv6-not-served"):
                 continue
-            port = self._listen(host, port, adapter)
+            port = self._listen(host, port, adapter, common)
         if adapter is not None:
-            inner = self._listen(_INNER_HOST, 0, None)
+            inner = self._listen(_INNER_HOST, 0, None, Common(self._rules))  # strangers take nothing from components
             self.node.inner = _url("http", (_INNER_HOST, inner))
 
-    def _listen(self, host: str, port: int, adapter: TlsAdapter | None) -> int:
+    def _listen(self, host: str, port: int, adapter: TlsAdapter | None, common: Common) -> int:
         """Bind one address and return its port."""
         _claim(host, port)
         server = Server(
             (host, port),
-            _drained(self._app),
+            self._app,
+            rules=self._rules,
+            refused=_refused,
+            streams=_STREAMED.__contains__,
+            lax=self.node.faults.on,
+            common=common,
             numthreads=self._config.threads,
             max=max(_MOST_THREADS, self._config.threads),
-            request_queue_size=128,
+            request_queue_size=_BACKLOG,
             timeout=30,
             shutdown_timeout=5,
             server_name="hutong",
         )
-        server.max_request_body_size = _REQUEST_LIMIT
-        server.max_request_header_size = _HEADER_LIMIT
+        server.crowded = self._make_room
         server.ssl_adapter = adapter
         server.prepare()
         self._servers.append(server)
@@ -262,22 +280,39 @@ def _grpc_server(node: Node, config: Config) -> GrpcServer:
     return server
 
 
-def _drained(app: flask.Flask) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
-    """Read what a refused request still sends, in small pieces: its rest must not be taken for the next request."""
+def _rules(config: Config, files: int) -> Rules:
+    """Return deadlines and bounds of a configuration; connections never take all the files there may be."""
+    return Rules(
+        head_seconds=config.head_seconds,
+        idle_seconds=config.idle_seconds,
+        handshake_seconds=config.tls_handshake_seconds,
+        rate=config.least_kib_per_second * 1024,
+        most=max(16, min(config.connections, files - max(_FILES_KEPT, files // 8))),
+        each=config.connections_per_address,
+        buffered=config.buffer_mib * 1024 * 1024,
+        streams=_MOST_THREADS - _THREADS_KEPT,
+        limits=Limits(whole=BODY_LIMIT, body=_REQUEST_LIMIT),
+        proxies=tuple(ip_network(each, strict=False) for each in config.proxy_protocol_from),
+    )
 
-    def _application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        answer = app(environ, start_response)
-        left = _DRAIN_LIMIT
-        with contextlib.suppress(
-            OSError, ValueError, MaxSizeExceeded
-        ):  # a body that is not well-formed ends with its connection
-            while left > 0 and (piece := environ["wsgi.input"].read(_DRAIN_PIECE)):
-                left -= len(piece)
-            for _ in getattr(environ["wsgi.input"], "read_trailer_lines", tuple)():
-                pass  # the line after the last chunk, which the next request would have to wait behind
-        return answer
 
-    return _application
+def _files() -> int:
+    """Allow this process as many files as it may allow itself; return how many that are."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
+
+
+def _refused(wrong: Malformed, accept: bytes) -> tuple[str, bytes]:
+    """Return status and envelope for what is no request."""
+    refusal = Refusal(wrong.name, pointer=wrong.pointer)
+    status = refusal.code.status
+    envelope = wire.refusal_envelope(refusal, accept.decode("latin-1"))
+    return f"{status} {HTTPStatus(status).phrase}", wire.write(envelope)
 
 
 def _print_ready(line: Mapping[str, Any]) -> None:

@@ -216,6 +216,7 @@ def _timings(table: Table) -> Timings:
         session_linger_seconds=table.integer("session_linger_seconds", usual.session_linger_seconds, least=0),
         backup_seconds=table.number("backup_seconds", usual.backup_seconds, least=0, most=3600),
         recovery_seconds=table.number("recovery_seconds", usual.recovery_seconds, least=0.1, most=3600),
+        silence_seconds=table.number("silence_seconds", usual.silence_seconds, least=0.1, most=3600),
         answer_seconds=table.number("answer_seconds", usual.answer_seconds, least=0.1, most=3600),
     )
 

@@ -96,7 +96,8 @@ class Timings:
 
     `session_linger_seconds` is how long the session of a job that has ended still takes messages; within
     `backup_seconds` what was confirmed is in the backup; within `recovery_seconds` the target serves again after its
-    store was restored, an instance was lost or its storage has room again.
+    store was restored, an instance was lost or its storage has room again; for `silence_seconds` at most it lets a
+    connection stand on which no whole request comes, and no whole handshake.
     """
 
     clock_skew_seconds: int = 300
@@ -107,6 +108,7 @@ class Timings:
     session_linger_seconds: int = 60
     backup_seconds: float = 10.0
     recovery_seconds: float = 30.0
+    silence_seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

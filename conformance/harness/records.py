@@ -24,7 +24,9 @@ STORE_STANDS = "the store stands"
 ALL_RUN = "every instance runs"
 INTERRUPTED = frozenset({STORE_STANDS, ALL_RUN})
 HAS_ROOM = "there is room for what is to be kept"
-SILENCE_WILL_DO = frozenset({SHOWN_COUNTS, FILE_COUNTS})
+# what is no request to HTTP may be refused by whatever stands before a target, in its own words, or without any
+FRAMED = "the framing is that of RFC 9112"
+SILENCE_WILL_DO = frozenset({SHOWN_COUNTS, FILE_COUNTS, FRAMED})
 
 
 class Direction(StrEnum):

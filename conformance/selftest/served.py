@@ -38,9 +38,18 @@ LABS: Final[Mapping[str, str]] = {
     "conformance.suites.suite_9_1_ip_versions": SOCKETS,
     "conformance.suites.suite_9_1_grpc_place": SOCKETS,
     "conformance.suites.suite_9_1_header_forms": SOCKETS,
+    "conformance.suites.suite_9_2_crowds": SOCKETS,
+    "conformance.suites.suite_9_2_framing": SOCKETS,
 }
 _HOST: Final = "127.0.0.1"
 _HOSTS: Final = (_HOST, "::1")
+_HEAD_SECONDS: Final = 1.0
+_TIMINGS: Final = {
+    "callback_seconds": 3.0,
+    "answer_seconds": 3.0,
+    "recovery_seconds": 3.0,
+    "silence_seconds": 3 * _HEAD_SECONDS,
+}
 _REVOKED: Final = "node-revoked"
 
 
@@ -78,12 +87,12 @@ def served_lab(name: str, faults: Sequence[str] = ()) -> ServedLab:
 
 def _plain(faults: Sequence[str]) -> ServedLab:
     own = {"node_id": NODE_ID, "operator_token": TOKEN, "faults": tuple(faults)}
-    config = load_config(None, host=_HOSTS, port=0, grpc_port=0, **own)
+    config = load_config(None, host=_HOSTS, port=0, grpc_port=0, head_seconds=_HEAD_SECONDS, **own)
     server = NodeServer(config)
     server.start()
     other = f"http://[::1]:{server.address.rpartition(':')[2]}"
     places = {"other_url": other, "grpc": server.grpc_address or ""}
-    return _staged(server, places, {"timings": {"callback_seconds": 3.0}})
+    return _staged(server, places, {"timings": _TIMINGS})
 
 
 def _secured(faults: Sequence[str]) -> ServedLab:

@@ -97,8 +97,8 @@ class Request:
 
     def reader(self) -> Callable[[int], bytes]:
         """Return a function that reads a given number of bytes, less only at the end."""
+        self.unbounded()
         if self.chunked:
-            self.unbounded()
             return self._stream.read
         pending = bytearray()
         pieces = self.pieces()
@@ -113,9 +113,11 @@ class Request:
         return _read
 
     def unbounded(self) -> None:
-        """Lift the server's limit of a chunked body, once it is known who sends it: the quota bounds it from here."""
+        """Lift the server's limits of a body, once it is known who sends it: the quota bounds it from here."""
         if hasattr(self._stream, "maxlen"):
             self._stream.maxlen = 0
+        if hasattr(self._stream, "trust"):
+            self._stream.trust()
 
 
 Operation = Callable[[Node, Request, Manner], flask.Response]

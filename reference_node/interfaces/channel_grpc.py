@@ -40,6 +40,11 @@ from reference_node.transport.tls_grpc import Caller, Door
 
 log = structlog.get_logger("reference_node")
 _THREADS: Final = 64
+_BOUNDS: Final = (  # what gRPC's own core does about connections on which nothing comes
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 300_000),
+    ("grpc.max_allowed_incoming_connections", 1024),
+)
 Context = grpc.ServicerContext
 Kind = TypeVar("Kind", bound=Protobuf)
 
@@ -51,7 +56,7 @@ class GrpcServer:
         self._door: Door | None = None
         if node.tls is not None:
             self._door = Door(node.tls, host, port, node.config.tls_handshake_seconds)
-        self._server = grpc.server(ThreadPoolExecutor(threads, thread_name_prefix="grpc"), options=OPTIONS)
+        self._server = grpc.server(ThreadPoolExecutor(threads, thread_name_prefix="grpc"), options=[*OPTIONS, *_BOUNDS])
         self._server.add_generic_rpc_handlers(
             tuple(
                 grpc.method_handlers_generic_handler(service, rows)

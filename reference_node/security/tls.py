@@ -182,6 +182,7 @@ class SecureChannel:
         else:
             context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         context.set_options(options)
+        context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # a connection that rests holds no buffers
         certificate, key = self.files
         try:
             self._offer(context)

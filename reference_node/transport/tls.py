@@ -1,13 +1,12 @@
-"""Sockets of the secure channel: for cheroot on the one side, for urllib3 on the other (9.2-g).
+"""Sockets of the secure channel: for the gate of a server on the one side, for urllib3 on the other (9.2-g).
 
-Guarantees: the handshake of a caller is done by the thread that serves it and has a time limit (9.2-a-5), so a caller
-that dawdles does not keep others from connecting; nothing is sent to a server before its certificate was found to be
-that of the node and the address that are called. Nothing of this changes what other code of the process does.
+Guarantees: the handshake of a caller is the gate's, which waits for none and has a time limit (9.2-a-5); nothing is
+sent to a server before its certificate was found to be that of the node and the address that are called. Nothing of
+this changes what other code of the process does.
 """
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
 import time
@@ -15,9 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import requests
-from cheroot.errors import FatalSSLAlert
-from cheroot.makefile import StreamWriter
-from cheroot.ssl import Adapter
 from OpenSSL import SSL
 from urllib3.contrib.pyopenssl import WrappedSocket
 from urllib3.util import wait_for_read, wait_for_write
@@ -25,9 +21,9 @@ from urllib3.util import wait_for_read, wait_for_write
 from reference_node.errors import ConfigError
 from reference_node.security.errors import SecurityFailure
 from reference_node.security.tls import ENVIRON, Presented, SecureChannel
-from reference_node.sockets import Reader
 
-_RECORD: Final = 16 * 1024
+_HANDSHAKE: Final = 0x16
+_ENVIRON: Final = {"wsgi.url_scheme": "https", "HTTPS": "on"}
 
 
 def shake(connection: SSL.Connection, sock: socket.socket, seconds: float) -> None:
@@ -69,101 +65,29 @@ def secured(
     return connection
 
 
-class TlsAdapter(Adapter):
-    """What cheroot asks for secured sockets."""
+class TlsAdapter:
+    """What the gate of a server asks of the secure channel."""
 
-    def __init__(self, channel: SecureChannel, handshake_seconds: float) -> None:
-        super().__init__(None, None)
+    def __init__(self, channel: SecureChannel) -> None:
         self._channel = channel
-        self._seconds = handshake_seconds
 
     def bind(self, sock: socket.socket) -> socket.socket:
-        """Leave the listening socket as it is."""
+        """Leave the listening socket as it is, which cheroot asks for."""
         return sock
 
-    def wrap(self, sock: socket.socket) -> tuple[ServedSocket | socket.socket, dict[str, Any]]:
-        """Return a socket whose handshake is still to come, and the environment that it will fill."""
-        environ = self.get_environ()
-        if self._channel.trust.faults.on("plain-http-on-tls-port") and sock.recv(1, socket.MSG_PEEK) != b"\x16":
-            return sock, environ | {ENVIRON: Presented(self._channel.own)}
-        try:
-            return ServedSocket(self._channel, sock, environ, self._seconds), environ
-        except (ConfigError, OSError, SSL.Error) as wrong:  # files that cannot be read just now
-            sock.close()
-            raise FatalSSLAlert(str(wrong)) from wrong
+    def context(self) -> SSL.Context:
+        """Return what callers' connections are made from; raise ConfigError for files that cannot be read just now."""
+        return self._channel.context(server=True)
 
-    def get_environ(self) -> dict[str, Any]:
-        """Return what every request of a connection finds in its environment."""
-        return {"wsgi.url_scheme": "https", "HTTPS": "on"}
+    def environ(self, connection: SSL.Connection) -> dict[str, Any]:
+        """Return what every request of a connection finds in its environment; raise SecurityFailure."""
+        return {**_ENVIRON, ENVIRON: self._channel.presented(connection)}
 
-    def makefile(self, sock: ServedSocket | socket.socket, mode: str = "r", bufsize: int = -1) -> Reader | StreamWriter:
-        """Return a reader or a writer."""
-        if isinstance(sock, socket.socket):
-            return Reader(sock) if "r" in mode else StreamWriter(sock, mode, bufsize)
-        return _Reader(sock) if "r" in mode else StreamWriter(sock, mode, bufsize)
-
-
-class ServedSocket(WrappedSocket):
-    """A caller's connection."""
-
-    def __init__(self, channel: SecureChannel, sock: socket.socket, environ: dict[str, Any], seconds: float) -> None:
-        connection = SSL.Connection(channel.context(server=True), sock)
-        connection.set_accept_state()
-        super().__init__(connection, sock)
-        self._channel = channel
-        self._environ = environ
-        self._seconds = seconds
-        self._shaken = False
-
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        """Read; the first time, shake hands before."""
-        try:
-            if not self._shaken:
-                self._shake()
-            return super().recv_into(*args, **kwargs)
-        except (SSL.Error, ssl.SSLError) as lost:
-            raise FatalSSLAlert(str(lost)) from lost
-
-    def send(self, data: bytes) -> int:
-        """Write a record."""
-        try:
-            return self._send_until_done(data[:_RECORD])
-        except (SSL.Error, ssl.SSLError) as lost:
-            raise FatalSSLAlert(str(lost)) from lost
-
-    def shutdown(self, how: int) -> None:
-        """Say goodbye and close the connection for both directions."""
-        with contextlib.suppress(SSL.Error):
-            self.connection.shutdown()
-        self.socket.shutdown(how)
-
-    def settimeout(self, timeout: float | None) -> None:
-        """Set how long a read may take."""
-        self.socket.settimeout(timeout)
-
-    def getsockname(self) -> Any:
-        """Return the own address."""
-        return self.socket.getsockname()
-
-    def _shake(self) -> None:
-        shake(self.connection, self.socket, self._seconds)
-        try:
-            self._environ[ENVIRON] = self._channel.presented(self.connection)
-        except SecurityFailure as refused:
-            raise FatalSSLAlert(str(refused)) from refused
-        self._shaken = True
-
-
-class _Reader(Reader):
-    """A reader that also knows of bytes which wait in the TLS library."""
-
-    def __init__(self, sock: ServedSocket) -> None:
-        super().__init__(sock)  # type: ignore[arg-type]
-        self._connection = sock.connection
-
-    def has_data(self) -> bool:
-        """Tell whether a next request has begun."""
-        return super().has_data() or self._connection.pending() > 0
+    def plain(self, first: int) -> dict[str, Any] | None:
+        """Return the environment of a connection without TLS, which only a defect takes."""
+        if first == _HANDSHAKE or not self._channel.trust.faults.on("plain-http-on-tls-port"):
+            return None
+        return {**_ENVIRON, ENVIRON: Presented(self._channel.own)}
 
 
 class ClientContext:

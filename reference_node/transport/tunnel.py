@@ -1,6 +1,7 @@
 """Tunnels: connections of the secure channel, carried to sockets of this machine and from them (9.1-b, 9.2-g).
 
-Guarantees: one thread a connection, and at most a fixed number of them; what one side does not take is not read from
+Guarantees: one thread a connection, and at most a fixed number of them, where those go first that do not get to the
+end of their handshake; what one side does not take is not read from
 the other, so a connection holds two pieces of memory and no more; what either side has sent when it ends still arrives,
 unless the other takes nothing for a while; `close` returns once every thread has ended and every socket is closed.
 """
@@ -11,10 +12,11 @@ import contextlib
 import selectors
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from OpenSSL import SSL
@@ -27,28 +29,31 @@ FAILURES: Final = (OSError, SSL.Error, SecurityFailure, ConfigError)
 _PIECE: Final = 64 * 1024
 _LINGER_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.1
+_SHARE: Final = 3 / 4  # of all connections one address may have
 
 
 class Sockets:
     """The sockets of one connection, which another thread may end."""
 
-    def __init__(self) -> None:
+    def __init__(self, remote: str = "") -> None:
+        self.remote = remote
+        self.joined = False
+        self.ended = False
         self._lock = threading.Lock()
         self._held: list[socket.socket] = []
-        self._ended = False
 
     def hold(self, sock: socket.socket) -> socket.socket:
         """Take care of one more socket."""
         with self._lock:
             self._held.append(sock)
-            if self._ended:
+            if self.ended:
                 raise ConnectionAbortedError("the tunnel is being closed")
         return sock
 
     def end(self) -> None:
         """Wake the thread that waits for any of them: there is nothing more to come."""
         with self._lock:
-            self._ended = True
+            self.ended = True
             for sock in self._held:
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
@@ -114,28 +119,44 @@ class Tunnel:
             while not self._stopping.is_set():
                 selector.select()
                 try:
-                    self._begin(self._listener.accept()[0])
+                    self._begin(*self._listener.accept())
                 except BlockingIOError:
                     continue
                 except OSError as failure:  # such as no more file descriptors
                     log.warning("no connection could be taken", reason=str(failure))
                     self._stopping.wait(_PAUSE_SECONDS)
 
-    def _begin(self, sock: socket.socket) -> None:
-        sockets = Sockets()
+    def _begin(self, sock: socket.socket, address: Any) -> None:
+        sockets = Sockets(str(address[0]) if address and isinstance(address, tuple) else "")
         sockets.hold(sock)
         thread = threading.Thread(target=self._serve, args=(sock, sockets), name=f"{self._name}-line", daemon=True)
         with self._lock:
-            if len(self._open) >= self._most:
+            if not self._room(sockets.remote):
                 sockets.close()
                 return
             self._open[thread] = sockets
         thread.start()
 
+    def _room(self, remote: str) -> bool:
+        """Make room for one more: whoever has not joined goes, the oldest of the address that has most of these."""
+        standing = [each for each in self._open.values() if not each.ended]
+        waiting = [each for each in standing if not each.joined]
+        own = [each for each in standing if each.remote == remote]
+        if remote and len(own) >= max(1, int(self._most * _SHARE)):
+            waiting = [each for each in own if not each.joined]
+        elif len(standing) < self._most:
+            return True
+        if waiting:
+            counts = Counter(each.remote for each in waiting)
+            most = max(counts.values())
+            next(each for each in waiting if counts[each.remote] == most).end()
+        return bool(waiting)
+
     def _serve(self, sock: socket.socket, sockets: Sockets) -> None:
         try:
             with self._join(sock, sockets) as ends:
                 self.failure = ""
+                sockets.joined = True
                 Carriage(ends).run()
         except FAILURES as failure:
             self.failure = f"{type(failure).__name__}: {failure}"

@@ -32,7 +32,7 @@ def test_the_served_lab_speaks_tls_and_leaves_nothing_behind() -> None:
 
 
 def test_the_scenarios_about_the_channel_are_not_offered_in_process() -> None:
-    """Without [tls] and a second address in the profile each ends with that reason; their checks do not apply."""
+    """Without [tls], a second address or sockets at all each ends with that reason; their checks do not apply."""
     mine = [row for row in engine.plan().scenarios if row.act.__module__ in served.LABS]
     room = lab()
     try:
@@ -44,7 +44,12 @@ def test_the_scenarios_about_the_channel_are_not_offered_in_process() -> None:
         stop = told[scenario.name].stop
         assert stop is not None
         assert stop.kind == "not_offered"
-        assert stop.message.startswith(("profile: there is no [tls]", "profile: [target] names no "))
+        reasons = (
+            "profile: there is no [tls]",
+            "profile: [target] names no ",
+            "the target is not reached over sockets",
+        )
+        assert stop.message.startswith(reasons)
 
 
 def test_every_defect_is_tried_in_a_lab_that_exists() -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import sys
@@ -25,7 +26,7 @@ from typing import Any, Self
 import flask
 from cheroot.errors import MaxSizeExceeded
 
-from reference_node import log
+from reference_node import log, private
 from reference_node.app import create_app, node_of
 from reference_node.config import Config
 from reference_node.errors import ConfigError
@@ -44,6 +45,7 @@ _DRAIN_PIECE = 64 * 1024
 _MOST_THREADS = 256
 _HEADER_LIMIT = 64 * 1024
 _INNER_HOST = "127.0.0.1"
+_OTHERS = 0o077
 
 
 class NodeServer:
@@ -186,6 +188,7 @@ def serve(config: Config, ready: Callable[[Mapping[str, Any]], None] | None = No
 
     A node on standby says so in a line of its own and listens only once the process that leads is gone (9.2-e-4).
     """
+    os.umask(_OTHERS)  # what components and libraries write is this user's alone too
     log.to_stderr()
     server = NodeServer(config)
     stopped = threading.Event()
@@ -276,7 +279,7 @@ def _hits_writer(data: Path | None) -> Callable[[Mapping[str, int]], None] | Non
     def _write(hits: Mapping[str, int]) -> None:
         with lock:
             fresh = data / "fault-hits.json.new"
-            fresh.write_text(json.dumps(hits), encoding="utf-8")
+            private.write(fresh, json.dumps(hits).encode())
             fresh.replace(data / "fault-hits.json")
 
     return _write

@@ -38,6 +38,10 @@ from reference_node.security.guards import Caller, Incoming
 from reference_node.security.tls import ENVIRON
 
 BODY_LIMIT: Final = 1024 * 1024
+_MISSED: Final = frozenset(  # what a deleted record may look like
+    {"NODE_UNKNOWN", "CONTRACT_NOT_ACTIVE", "CONTRACT_NOT_FOUND", "PERMIT_MISSING", "PERMIT_OUT_OF_SCOPE"}
+    | {"RESOURCE_NOT_FOUND", "AUDIT_NOT_FOUND"}
+)
 _TRACE: Final = re.compile(r"[!-~]{1,128}")
 _NAMES: Final = wire.names()
 log = structlog.get_logger("reference_node")
@@ -148,6 +152,7 @@ def _carry(node: Node, route: Route, request: Incoming, trace: str, now: Acting)
         caller = guards.presented(node, request, body, proof=proof)
     if caller is not None:
         now.actor = actor("NODE", caller.node_id)
+    _fits(node, own=auth in ("operator", "auditor"))
     lapses.before(node, route.operation)
     with node.store.session() as session:
         try:
@@ -181,6 +186,17 @@ def _carry(node: Node, route: Route, request: Incoming, trace: str, now: Acting)
         answer.headers["Content-Length"] = str(len(answer.get_data()) + 1)
         answer.headers["Connection"] = "close"
     return answer
+
+
+def _fits(node: Node, *, own: bool) -> None:
+    """Serve no partner by records that were changed behind the node; its operator and auditor still see them."""
+    tally = node.store.tally
+    if tally is None or not tally.found:
+        return
+    if own:
+        tally.verify()
+    else:
+        tally.demand()
 
 
 def _keep_nonce(node: Node, session: Session, caller: Caller) -> None:
@@ -346,6 +362,8 @@ def _failed(node: Node, failure: Exception) -> flask.Response:
     request = flask.request
     trace = _trace({signing.TRACE: request.headers.get(signing.TRACE, "")})
     refusal = as_refusal(failure)
+    if refusal.name in _MISSED and _was_changed(node):
+        refusal = Refusal("STORE_TAMPERED")
     if refusal.name == "INTERNAL":
         log.error("handler failed", trace_id=trace, node_id=node.node_id, path=request.path, exc_info=failure)
         refusal.extra["trace_id"] = trace
@@ -363,6 +381,11 @@ def _failed(node: Node, failure: Exception) -> flask.Response:
     if isinstance(failure, MethodNotAllowed) and failure.valid_methods:
         answer.headers["allow"] = ", ".join(sorted(set(failure.valid_methods) - {"HEAD"}))
     return answer
+
+
+def _was_changed(node: Node) -> bool:
+    """Tell whether what is not found may have been taken away: a deleted record is not one that there never was."""
+    return node.store.tally is not None and bool(node.store.tally.glance())
 
 
 def as_refusal(failure: Exception) -> Refusal:

@@ -76,7 +76,7 @@ def create_app(
     catalogue = builtins() if catalogue is None else catalogue
     _check_allowed(config, catalogue)
     launcher = Launcher(catalogue, config.faults)
-    store, vault = _opened(config, faults)
+    store, vault = _watched(config, faults)
     shared = TableSecrets(store) if store.shared else None
     identity = identity or Identity(config.data, operator_token=config.operator_token, vault=vault, shared=shared)
     identity.key(config.auth_type)
@@ -139,7 +139,7 @@ def _check_allowed(config: Config, catalogue: Catalogue) -> None:
             raise ConfigError(f"[components] allow: no component {code} comes with the node", hint=hint)
 
 
-def _opened(config: Config, faults: Faults) -> tuple[Store, Vault]:
+def opened(config: Config) -> tuple[Store, Vault]:
     """Open the database and the vault, which belong together."""
     if config.data is not None:
         config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -151,8 +151,13 @@ def _opened(config: Config, faults: Faults) -> tuple[Store, Vault]:
         store = Store(config.database or url, vault=partial(_vault, config), connections=config.threads + 6)
     except SecurityFailure as refused:
         raise ConfigError(str(refused), hint=refused.hint) from refused
-    vault = vaults[store.engine.dialect]
-    store.tally = Tally(store, vault, _seals(config, vault), faults)
+    return store, vaults[store.engine.dialect]
+
+
+def _watched(config: Config, faults: Faults) -> tuple[Store, Vault]:
+    """Open them, and hold the database against its count and the seals outside of it."""
+    store, vault = opened(config)
+    store.tally = Tally(store, vault, seals_of(config, vault), faults)
     try:
         store.tally.open()
     except ConfigError:
@@ -161,7 +166,7 @@ def _opened(config: Config, faults: Faults) -> tuple[Store, Vault]:
     return store, vault
 
 
-def _seals(config: Config, vault: Vault) -> Seals:
+def seals_of(config: Config, vault: Vault) -> Seals:
     """Return where it is sealed how far the database has come: beside it, and where the copies of the evidence are."""
     place = second_place(config)
     if config.data is None or place is None:

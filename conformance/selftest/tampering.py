@@ -2,17 +2,19 @@
 
     python -m conformance.selftest.tampering node.db alter dataset ds-1
 
-Guarantees: what was altered and mended is as it was, its authentication code included.
+Guarantees: what was altered and mended, or deleted and undeleted, is as it was, its authentication code included.
 """
 
 from __future__ import annotations
 
+import pickle
 import sqlite3
 import sys
 from collections.abc import Mapping
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
@@ -33,10 +35,28 @@ STATEMENTS: Mapping[tuple[Act, Kind], str] = {
 }
 
 
+_TABLES: Mapping[Kind, tuple[str, str]] = {
+    Kind.DATASET: ("datasets", "dataset_id"),
+    Kind.CONTRACT: ("contracts", "contract_id"),
+    Kind.PROJECT: ("projects", "project_id"),
+}
+Row = dict[str, Any]
+
+
 def hand(node: Node) -> Hand:
     """Return what alters rows of a node in this process."""
+    taken: dict[tuple[Kind, str], Row] = {}
 
     def reach(act: Act, kind: Kind, name: str) -> None:
+        if act in (Act.DELETE, Act.UNDELETE):
+            with node.store.engine.begin() as connection:
+                read, delete, insert = _statements(kind, taken.get((kind, name), {}))
+                if act is Act.DELETE:
+                    taken[kind, name] = dict(connection.execute(text(read), {"name": name}).mappings().one())
+                    connection.execute(text(delete), {"name": name})
+                else:
+                    connection.execute(text(insert), taken.pop((kind, name)))
+            return
         if kind is Kind.OUTPUT:
             _bend(node.work_folder, name)
             return
@@ -48,6 +68,9 @@ def hand(node: Node) -> Hand:
 
 def main(database: str, act: str, kind: str, name: str) -> None:
     """Change one row, or the files of one task; they must be there."""
+    if act in (Act.DELETE, Act.UNDELETE):
+        _take(Path(database), Act(act), Kind(kind), name)
+        return
     if Kind(kind) is Kind.OUTPUT:
         if not _bend(Path(database).parent / TASKS, name):
             sys.exit(f"task {name} has put out no file")
@@ -55,6 +78,33 @@ def main(database: str, act: str, kind: str, name: str) -> None:
     with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
         if connection.execute(STATEMENTS[Act(act), Kind(kind)], {"name": name}).rowcount != 1:
             sys.exit(f"there is no {kind} {name}")
+
+
+def _statements(kind: Kind, row: Row) -> tuple[str, str, str]:
+    """Return how a row is read, deleted, and put back."""
+    table, key = _TABLES[kind]
+    names = list(row)
+    into = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(':' + name for name in names)})"  # noqa: S608
+    return f"SELECT * FROM {table} WHERE {key} = :name", f"DELETE FROM {table} WHERE {key} = :name", into  # noqa: S608
+
+
+def _take(database: Path, act: Act, kind: Kind, name: str) -> None:
+    """Take one row away and keep it in a file beside the database, or put it back from there."""
+    kept = database.with_name(f"taken-{kind}-{sha256(name.encode()).hexdigest()[:16]}")
+    with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
+        connection.row_factory = sqlite3.Row
+        if act is Act.DELETE:
+            read, delete, _insert = _statements(kind, {})
+            row = connection.execute(read, {"name": name}).fetchone()
+            if row is None:
+                sys.exit(f"there is no {kind} {name}")
+            kept.write_bytes(pickle.dumps(dict(row)))
+            connection.execute(delete, {"name": name})
+        else:
+            found = pickle.loads(kept.read_bytes())  # noqa: S301 - written above
+            connection.execute(_statements(kind, found)[2], found)
+    if act is Act.UNDELETE:
+        kept.unlink()
 
 
 def _bend(tasks: Path, task_id: str) -> int:

@@ -88,6 +88,9 @@ class Keeping:
         """Refuse a database whose evidence is sound and another than the one that was sealed: it was exchanged."""
         tally = self.keeper.store.tally
         seal = Seal() if tally is None else tally.seals.known
+        if tally is not None and tally.passed_over:
+            self.keeper.trouble(DATABASE, "; ".join(tally.passed_over))
+            return
         if seal.pending is not None or not seal.evidence_seq:
             return
         found = session.scalar(select(EvidenceRow.hash).where(EvidenceRow.seq == seal.evidence_seq))

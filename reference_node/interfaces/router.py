@@ -152,7 +152,7 @@ def _carry(node: Node, route: Route, request: Incoming, trace: str, now: Acting)
         caller = guards.presented(node, request, body, proof=proof)
     if caller is not None:
         now.actor = actor("NODE", caller.node_id)
-    _fits(node, own=auth in ("operator", "auditor"))
+    _fits(node, partner=auth in ("known", "contract", "presented"))
     lapses.before(node, route.operation)
     with node.store.session() as session:
         try:
@@ -188,15 +188,15 @@ def _carry(node: Node, route: Route, request: Incoming, trace: str, now: Acting)
     return answer
 
 
-def _fits(node: Node, *, own: bool) -> None:
+def _fits(node: Node, *, partner: bool) -> None:
     """Serve no partner by records that were changed behind the node; its operator and auditor still see them."""
     tally = node.store.tally
     if tally is None or not tally.found:
         return
-    if own:
-        tally.verify()
-    else:
+    if partner:
         tally.demand()
+    else:
+        tally.verify()
 
 
 def _keep_nonce(node: Node, session: Session, caller: Caller) -> None:

@@ -126,15 +126,7 @@ def restore(source: Path, data: Path, key_file: Path | None = None, copies: Path
     )
 
 
-def accept(data: Path, reason: str, key_file: Path | None = None, copies: Path | None = None) -> None:
-    """Take the database of a data folder for good as it is, and have its rows counted anew; the node must not run."""
-    if not (data / DATABASE).exists():
-        raise ConfigError(f"{data} holds no {DATABASE}", hint="give the data folder of a node")
-    vault = _vault(data / KEYRING_FILE, key_file or data / KEY_FILE)
-    _take_for_good(data, vault, reason, copies or data / EVIDENCE_COPIES, recount=True)
-
-
-def _take_for_good(data: Path, vault: Vault, reason: str, copies: Path, *, recount: bool = False) -> None:
+def _take_for_good(data: Path, vault: Vault, reason: str, copies: Path) -> None:
     """Begin another epoch of the seals, for the database that is there now; the node records it when it starts."""
     code = vault.counting(CONTEXT)
     with closing(sqlite3.connect(data / DATABASE)) as connection:
@@ -144,7 +136,7 @@ def _take_for_good(data: Path, vault: Vault, reason: str, copies: Path, *, recou
             row = None
     epoch, pending = (0, "") if row is None else (int(row[0]), bytes(row[1]).hex())
     own, copy = Slots(data / SEAL_FILE, code), Copy(copies / SEAL_FILE, code)
-    begin_epoch([copy], own, pending=pending, recount=recount or row is None, reason=reason, least=epoch)
+    begin_epoch([copy], own, pending=pending, recount=row is None, reason=reason, least=epoch)
 
 
 def _put(snapshot: Path, data: Path, keyring: Path, key_file: Path | None) -> None:

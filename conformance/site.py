@@ -88,12 +88,8 @@ class Site(Generic[Started]):
     def hooks(self) -> dict[str, list[str]]:
         """Return the commands of a profile."""
         command = [sys.executable, "-m", "conformance.site", str(self._place)]
-        able = [
-            Hook.BACKUP,
-            Hook.KILL_REPLICA,
-            Hook.ROLLBACK,
-            *([Hook.FILL_DISK] if hasattr(resource, "prlimit") else []),
-        ]
+        able = [Hook.BACKUP, Hook.KILL_REPLICA, Hook.ROLLBACK]
+        able += [Hook.FILL_DISK] if hasattr(resource, "prlimit") else []
         return {hook.value: command for hook in able}
 
     def _serve(self) -> None:

@@ -1,4 +1,4 @@
-"""What an operator does when the database is not the one that the node left behind: take it for good, as it is (9.2-e-1).
+"""What an operator can do with a database that is not the one that was left behind: take it as it is (9.2-e-1).
 
 Guarantees: only whoever has the key of the vault can; the next start counts the rows anew and records it as evidence,
 with the reason. A backup is the better choice wherever there is one: `store.backup.restore`.

@@ -1,4 +1,4 @@
-"""`hutong node restore`, `accept`, `rekey`: the last backup, the database as it is, another key of the vault (9.2-e)."""
+"""`hutong node restore`, `accept`, `rekey`: the last backup, the database as it is, another vault key (9.2-e)."""
 
 from __future__ import annotations
 

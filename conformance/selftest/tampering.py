@@ -49,13 +49,14 @@ def hand(node: Node) -> Hand:
 
     def reach(act: Act, kind: Kind, name: str) -> None:
         if act in (Act.DELETE, Act.UNDELETE):
-            with node.store.engine.begin() as connection:
-                read, delete, insert = _statements(kind, taken.get((kind, name), {}))
+            with closing(node.store.engine.raw_connection()) as pooled:
+                connection: Any = pooled.driver_connection
+                connection.execute("PRAGMA foreign_keys = OFF")
                 if act is Act.DELETE:
-                    taken[kind, name] = dict(connection.execute(text(read), {"name": name}).mappings().one())
-                    connection.execute(text(delete), {"name": name})
+                    taken[kind, name] = _deleted(connection, kind, name)
                 else:
-                    connection.execute(text(insert), taken.pop((kind, name)))
+                    _undeleted(connection, kind, taken.pop((kind, name)))
+                connection.execute("PRAGMA foreign_keys = ON")
             return
         if kind is Kind.OUTPUT:
             _bend(node.work_folder, name)
@@ -80,31 +81,33 @@ def main(database: str, act: str, kind: str, name: str) -> None:
             sys.exit(f"there is no {kind} {name}")
 
 
-def _statements(kind: Kind, row: Row) -> tuple[str, str, str]:
-    """Return how a row is read, deleted, and put back."""
+def _deleted(connection: Any, kind: Kind, name: str) -> Row:
+    """Take one row away and return it."""
     table, key = _TABLES[kind]
-    names = list(row)
-    into = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(':' + name for name in names)})"  # noqa: S608
-    return f"SELECT * FROM {table} WHERE {key} = :name", f"DELETE FROM {table} WHERE {key} = :name", into  # noqa: S608
+    found = connection.execute(f"SELECT * FROM {table} WHERE {key} = ?", (name,))  # noqa: S608 - names of this module's
+    row = dict(zip([column[0] for column in found.description], found.fetchone() or sys.exit("not there"), strict=True))
+    connection.execute(f"DELETE FROM {table} WHERE {key} = ?", (name,))  # noqa: S608 - the same
+    return row
+
+
+def _undeleted(connection: Any, kind: Kind, row: Row) -> None:
+    """Put one row back."""
+    into, places = ", ".join(row), ", ".join("?" for _ in row)
+    connection.execute(
+        f"INSERT INTO {_TABLES[kind][0]} ({into}) VALUES ({places})",  # noqa: S608 - the same
+        tuple(row.values()),
+    )
 
 
 def _take(database: Path, act: Act, kind: Kind, name: str) -> None:
     """Take one row away and keep it in a file beside the database, or put it back from there."""
     kept = database.with_name(f"taken-{kind}-{sha256(name.encode()).hexdigest()[:16]}")
     with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
-        connection.row_factory = sqlite3.Row
         if act is Act.DELETE:
-            read, delete, _insert = _statements(kind, {})
-            row = connection.execute(read, {"name": name}).fetchone()
-            if row is None:
-                sys.exit(f"there is no {kind} {name}")
-            kept.write_bytes(pickle.dumps(dict(row)))
-            connection.execute(delete, {"name": name})
+            kept.write_bytes(pickle.dumps(_deleted(connection, kind, name)))
         else:
-            found = pickle.loads(kept.read_bytes())  # noqa: S301 - written above
-            connection.execute(_statements(kind, found)[2], found)
-    if act is Act.UNDELETE:
-        kept.unlink()
+            _undeleted(connection, kind, pickle.loads(kept.read_bytes()))  # noqa: S301 - written above
+            kept.unlink()
 
 
 def _bend(tasks: Path, task_id: str) -> int:

@@ -14,7 +14,7 @@ from conformance.suites.contracts import ref
 from conformance.suites.material import needed, own_dataset
 from conformance.suites.suite_9_2_tampering import NO_HAND
 
-LOOKS: Final = (
+_LOOKS: Final = (
     (Kind.PROJECT, "ownProjectQuery"),
     (Kind.DATASET, "ownDatasetQuery"),
     (Kind.CONTRACT, "ownContractQuery"),
@@ -36,7 +36,7 @@ def test_deleted_records(world: World) -> None:
         Kind.CONTRACT: dict(ref(partner)),
     }
     audited = world.fact("audited", _audited(world))
-    for kind, operation in LOOKS:
+    for kind, operation in _LOOKS:
         (name,) = about[kind].values()
         needed(world.own(f"{kind}-before", operation, about[kind]))
         with deleted(hand, kind, name):

@@ -1,4 +1,4 @@
-"""An older copy of the whole store in the place of the newer, by the hook that the target's operator lends (9.2-e-1)."""
+"""An older copy of the whole store in its place, by the hook that the target's operator lends (9.2-e-1)."""
 
 from __future__ import annotations
 

@@ -54,6 +54,13 @@ def _rename(node: Node, name: str, to: str) -> None:
         session.query(ProjectRow).filter_by(project_id=name).one().name = to
 
 
+def _fail(node: Node) -> None:
+    with node.store.begin() as session:
+        session.add(ProjectRow(project_id="x", name="x", owner_node_id="node-a", created_at=1, updated_at=1))
+        session.flush()
+        raise ZeroDivisionError
+
+
 def _tally(node: Node) -> Tally:
     tally = node.store.tally
     assert tally is not None
@@ -100,12 +107,8 @@ def test_whatever_the_node_does_fits_its_count_and_what_others_do_does_not(
                     session.delete(session.query(ProjectRow).filter_by(project_id=name).one())
                 there.remove(name)
             elif what == "fail":
-                with pytest.raises(ZeroDivisionError), node.store.begin() as session:
-                    session.add(
-                        ProjectRow(project_id="x", name="x", owner_node_id="node-a", created_at=1, updated_at=1)
-                    )
-                    session.flush()
-                    raise ZeroDivisionError
+                with pytest.raises(ZeroDivisionError):
+                    _fail(node)
         assert _tally(node).look() == ()
         if there:
             _sql(node, "DELETE FROM projects WHERE project_id = :name", name=sorted(there)[victim % len(there)])

@@ -3,8 +3,8 @@
 Guarantees: foreign keys are on; a writing transaction takes its lock when it begins (BEGIN IMMEDIATE with SQLite, an
 advisory lock of the transaction with PostgreSQL), so that there is one writer at a time among all threads and replicas,
 who waits for the others instead of failing half way; readers never wait (WAL, MVCC); what is committed is on the disk
-before it is answered: no loss of power makes a nonce, or a use of a permit, count as unused; an in-memory database is on
-one connection that sessions take in turn. An error rolls the whole transaction back (9.2-e-5). Failures surface as
+before it is answered: no loss of power makes a nonce, or a use of a permit, count as unused; an in-memory database
+lives on one connection that sessions take in turn. An error rolls the whole transaction back (9.2-e-5). Failures are
 sqlalchemy.exc.OperationalError or TimeoutError, which the router answers STORE_UNAVAILABLE.
 
 The tables are those of the migrations (`store.migrate`); only a database in memory is made from the classes directly.

@@ -23,6 +23,7 @@ from conformance.harness.records import Exchange, Verdict
 from conformance.harness.verdict import LEVELS, ORDER, RANK
 from reports import charts, words
 from reports.fold import Report, tally
+from reports.shown import shown
 from specs import Level, Text
 
 GLYPHS = {
@@ -122,10 +123,16 @@ def _script_words() -> dict[str, dict[str, str]]:
     return {key: {"zh": text.zh, "en": text.en} for key, text in texts.items()}
 
 
+def _finalized(value: Any) -> Any:
+    """Show what steers as its escape; what is markup already is ours."""
+    return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
         autoescape=True,
+        finalize=_finalized,
         loader=FunctionLoader(template),
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -11,6 +11,7 @@ import typer
 from conformance.commands.console import fail, out
 from conformance.harness.errors import UsageError
 from conformance.harness.verdict import ExitCode
+from reports.shown import plain
 
 
 def restore(
@@ -31,7 +32,7 @@ def restore(
     except ConfigError as exc:
         raise fail(UsageError(str(exc), hint=exc.hint), ExitCode.USAGE) from exc
     for damaged in found.damaged:
-        out.print(f"passed over, damaged · 已损坏，跳过: {damaged}")
+        out.print(f"passed over, damaged · 已损坏，跳过: {plain(damaged)}")
     taken = datetime.fromtimestamp(found.taken_at / 1000, UTC).isoformat(timespec="seconds")
     out.print(f"{found.snapshot} ({taken}, {found.rows} rows) -> {data}")
 

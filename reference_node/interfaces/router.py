@@ -27,6 +27,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 import specs
 from reference_node.domain import RuleBroken
+from reference_node.domain.text import hidden
 from reference_node.errors import ConfigError, Refusal
 from reference_node.evidence.acting import Acting, acting, actor
 from reference_node.interfaces import lapses, leniency, wire
@@ -258,6 +259,7 @@ def _body(node: Node, route: Route, incoming: Incoming) -> dict[str, Any]:
             raise Refusal("MEDIA_TYPE_UNSUPPORTED", pointer=pointer)
         content = found
     body = wire.read_object(content, faults=node.faults)
+    _readable(body)
     _mend(node, route.operation.id, body)
     if route.body is not None:
         _validate(route.body, body)
@@ -325,8 +327,16 @@ def _query(node: Node, route: Route, incoming: Incoming) -> dict[str, Any]:
         given.add(name)
         whole = route.parameters[name] and re.fullmatch(r"-?[0-9]{1,18}", value)
         values[name] = int(value) if whole else leniency.meant(node.faults, value)
+    _readable(values)
     _validate(route.query, values)
     return values
+
+
+def _readable(values: dict[str, Any]) -> None:
+    """Refuse characters that steer whoever shows them: names and texts reach logs, reports and terminals."""
+    pointer = hidden(values)
+    if pointer is not None:
+        raise Refusal("REQUEST_INVALID", pointer=pointer)
 
 
 def _validate(validator: jsonschema_rs.Validator, value: dict[str, Any]) -> None:

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from reference_node.domain.text import shown
+
 LEVELS: Final = ("DEBUG", "INFO", "WARN", "ERROR")
 LINE_LIMIT: Final = 16_384
 FILE: Final = "log.jsonl"
@@ -100,7 +102,7 @@ class Journal:
 
 def append(path: Path, level: str, content: str, now: int) -> None:
     """Append a line to a log; a single write, so that lines of several writers do not mix."""
-    line = {"time": now, "level": level, "content": content[:LINE_LIMIT]}
+    line = {"time": now, "level": level, "content": shown(content[:LINE_LIMIT])}
     data = json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:

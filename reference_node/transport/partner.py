@@ -26,6 +26,7 @@ import structlog
 import specs
 from reference_node.clock import Clock
 from reference_node.config import Config
+from reference_node.domain.text import hidden, shown
 from reference_node.errors import Refusal
 from reference_node.faults import Faults
 from reference_node.identity import Identity
@@ -170,7 +171,7 @@ def _data(operation: str, answer: OutboundAnswer) -> dict[str, Any]:
     code = envelope.get("code") if isinstance(envelope, dict) else None
     if isinstance(code, int) and not isinstance(code, bool) and code != 0:
         raise Refusal("PARTNER_REFUSED", partner=_reason(envelope, answer.status))
-    if answer.status != 200 or not _validator(operation).is_valid(envelope):
+    if answer.status != 200 or not _validator(operation).is_valid(envelope) or hidden(envelope) is not None:
         raise Refusal("PARTNER_ANSWER_INVALID", status=answer.status)
     data: dict[str, Any] = envelope["data"]
     return data
@@ -183,6 +184,6 @@ def _reason(envelope: dict[str, Any], status: int) -> dict[str, Any]:
     return {
         "status": status,
         "code": envelope["code"],
-        "error": error if isinstance(error, str) else None,
-        "msg": str(envelope.get("msg", ""))[:512],
+        "error": shown(error) if isinstance(error, str) else None,
+        "msg": shown(str(envelope.get("msg", ""))[:512]),
     }

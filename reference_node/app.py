@@ -142,8 +142,11 @@ def _check_allowed(config: Config, catalogue: Catalogue) -> None:
 def opened(config: Config) -> tuple[Store, Vault]:
     """Open the database and the vault, which belong together."""
     if config.data is not None:
-        config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.make(config.data)
         private.tighten(config.data, config.dataset_folders)
+        for place in (config.backup, config.evidence_backup):
+            if place is not None and place.is_dir():
+                private.tighten(place)
         if config.database is None and not (config.data / DATABASE).exists() and (config.data / KEYRING_FILE).exists():
             raise ConfigError(f"{config.data / DATABASE} is gone", hint=reasons.RESTORE)
     url = MEMORY if config.data is None else f"sqlite:///{config.data / DATABASE}"

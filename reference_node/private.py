@@ -30,6 +30,18 @@ def write(path: Path, content: bytes) -> None:
     narrow(path)
 
 
+def make(folder: Path) -> Path:
+    """Make a folder, with those above it that are missing, and return it; what is there stays as it is."""
+    for place in (*reversed(folder.parents), folder):
+        if not place.exists():
+            with suppress(FileExistsError):  # another process, just now
+                place.mkdir(mode=FOLDER)
+                narrow(place)
+    if not folder.is_dir():
+        folder.mkdir(mode=FOLDER)  # says what is wrong with it
+    return folder
+
+
 def narrow(path: Path) -> None:
     """Take from others what rights they have to a file or folder of this user's; links and what is gone are left."""
     with suppress(FileNotFoundError, PermissionError):

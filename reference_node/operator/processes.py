@@ -39,7 +39,7 @@ class Process:
     @classmethod
     def start(cls, data: Path, **settings: Any) -> Self:
         """Start a node with its files in `data`; `settings` are those of reference_node.config."""
-        data.mkdir(mode=private.FOLDER, parents=True, exist_ok=True)
+        private.make(data)
         log, port = data / "node.log", data / "port"
         settings["port"] = settings.get("port") or _free(port)
         command = [sys.executable, "-m", "reference_node", json.dumps({"data": str(data), **settings})]

@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from reference_node import private
 from reference_node.runtime.logs import append
 
 FAILED: Final = 1
@@ -67,7 +68,7 @@ def _settle_in(wanted: Wanted, output: int) -> None:
     os.environ.clear()
     os.environ.update(wanted["environment"])
     folder = Path(wanted["folder"])
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private.make(folder)
     os.chdir(folder)
     if wanted["memory_mib"] is not None and wanted["command"] is None:
         # what the server has loaded is shared with all components and not theirs

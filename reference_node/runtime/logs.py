@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from reference_node import private
 from reference_node.domain.text import shown
 
 LEVELS: Final = ("DEBUG", "INFO", "WARN", "ERROR")
@@ -45,7 +46,7 @@ class Journal:
     def path(self, task_id: str) -> Path:
         """Return the log of a task; its folder is there."""
         folder = self.folder / task_id
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.make(folder)
         return folder / FILE
 
     def write(self, task_id: str, level: str, content: str, now: int) -> None:

@@ -1,4 +1,4 @@
-"""Where datasets and models of this node may lie: in folders that its configuration names, and nowhere else (9.2-b, 9.2-e).
+"""Where datasets and models of this node may lie: in folders that its configuration names, and nowhere else (9.2-e).
 
 Guarantees: what an operator of the interface names is a file within `[datasets] folders` (by default `datasets` and
 `models` of the data folder; a relative place is one in the first of them), or one that a task of this node has put out.

@@ -1,7 +1,8 @@
 """Files of this node that a task names as its inputs: datasets, and models (8.7.1, 8.7.2, 9.2-c).
 
-Guarantees: a file is taken only from a place where data may lie (`places`); an input of the DAG of type `model` names a model of this node, every other one a dataset; a model is used
-only in the project for which every other party of the job has agreed to it.
+Guarantees: a file is taken only from a place where data may lie (`places`); an input of the DAG of type `model` names
+a model of this node, every other one a dataset; a model is used only in the project for which every other party of the
+job has agreed to it.
 """
 
 from __future__ import annotations

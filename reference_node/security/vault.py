@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from reference_node import private
 from reference_node.security import primitives
 from reference_node.security.errors import KeyDestroyed, StoreTampered, VaultKeyRefused
 from reference_node.security.keyring import FileKeyring, KeyRecord, MemoryKeyring
@@ -351,7 +352,7 @@ def _kek_of_folder(path: Path, keyring: FileKeyring) -> bytes:
         return load_kek(path)
     if keyring.read():
         raise VaultKeyRefused(f"{path.name} is gone and the data keys are wrapped under it")
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private.make(path.parent)
     return make_kek(path)
 
 

@@ -71,7 +71,7 @@ class Backup:
         stamp = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
         place, work = self.folder / stamp, self.folder / (stamp + _UNFINISHED)
         shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(mode=0o700, parents=True)
+        private.make(work)
         _copy(self.data / DATABASE, work / DATABASE)
         for fault, table in _LEFT_OUT.items():
             if self.faults.on(fault):
@@ -140,7 +140,7 @@ def _take_for_good(data: Path, vault: Vault, reason: str, copies: Path) -> None:
 
 
 def _put(snapshot: Path, data: Path, keyring: Path, key_file: Path | None) -> None:
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private.make(data)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     for old in (DATABASE, DATABASE + "-wal", DATABASE + "-shm"):
         if (data / old).exists():

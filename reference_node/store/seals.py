@@ -23,6 +23,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from reference_node import private
 from reference_node.errors import ConfigError
 from reference_node.store import reasons
 
@@ -146,7 +147,7 @@ class Copy:
 
     def write(self, seal: Seal) -> None:
         """Write it beside and put it in the place of the former."""
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.make(self.path.parent)
         fresh = self.path.with_name(self.path.name + ".new")
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(_closed(seal, self.code))

@@ -139,8 +139,9 @@ class Tally:
         )
 
     def close(self) -> None:
-        """Leave the last seal behind, and follow the store no longer."""
-        tallies.pop(self.store.engine.dialect, None)
+        """Leave the last seal behind, and follow the store no longer; harmless when done again."""
+        if tallies.pop(self.store.engine.dialect, None) is None:
+            return
         for name, listener in self._listeners():
             event.remove(self.store.writer, name, listener)
         self.seals.close()

@@ -101,7 +101,7 @@ class Spool:
         with self._lock:
             if self._folder is None:
                 self._folder = Path(tempfile.mkdtemp(prefix="hutong-spool-"))
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private.make(self._folder)
             self.spilled += 1
             return self._folder / f"{next(self._names):012d}"
 

@@ -28,6 +28,15 @@ def shown(text: str) -> str:
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+def shown_within(value: Any) -> Any:
+    """Return a JSON value with every text of it, names of objects included, so that it does nothing."""
+    if isinstance(value, str):
+        return shown(value)
+    if isinstance(value, dict):
+        return {shown(name): shown_within(inside) for name, inside in value.items()}
+    return [shown_within(inside) for inside in value] if isinstance(value, list) else value
+
+
 def hidden(value: Any) -> str | None:
     """Return the JSON pointer to the first text of a JSON value that has one, a name of an object included."""
     waiting: list[tuple[str, Any]] = [("", value)]

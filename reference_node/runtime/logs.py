@@ -1,7 +1,8 @@
 """The logs of tasks (8.5.2-d): one file for each, a JSON object a line, written by the node and by its components.
 
 Guarantees: a line is written whole, whoever writes at the same time; lines are read by time, those of the same
-millisecond as they were written; a reader gets no more than fits one answer; a line that is not ours is shown as text.
+millisecond as they were written; a reader gets no more than fits one answer; a line that is not ours is shown as text;
+no character of a line steers a terminal.
 """
 
 from __future__ import annotations
@@ -118,11 +119,11 @@ def _line(text: str, last: int) -> dict[str, Any]:
         found = json.loads(text)
         time, level, content = found["time"], found["level"], found["content"]
     except (ValueError, TypeError, KeyError, RecursionError):
-        return {"time": last, "level": "INFO", "content": text.rstrip("\n")[:LINE_LIMIT]}
+        return {"time": last, "level": "INFO", "content": shown(text.rstrip("\n")[:LINE_LIMIT])}
     fits = isinstance(time, int) and not isinstance(time, bool) and time >= 0 and level in LEVELS
     if not fits or not isinstance(content, str):
-        return {"time": last, "level": "INFO", "content": text.rstrip("\n")[:LINE_LIMIT]}
-    return {"time": time, "level": level, "content": content[:LINE_LIMIT]}
+        return {"time": last, "level": "INFO", "content": shown(text.rstrip("\n")[:LINE_LIMIT])}
+    return {"time": time, "level": level, "content": shown(content[:LINE_LIMIT])}
 
 
 def _size(line: dict[str, Any]) -> int:

@@ -18,6 +18,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -237,7 +238,7 @@ class Seals:
                 return
             self._copied = self.known.rank
             for place in self.copies:
-                self._tried(lambda place=place: place.write(self.known))  # type: ignore[misc]
+                self._tried(partial(self._write_copy, place))
 
     def close(self) -> None:
         """Leave the last seal behind everywhere."""
@@ -245,6 +246,15 @@ class Seals:
         self.copy()
         if self.own is not None:
             self.own.close()
+
+    def _write_copy(self, place: Copy) -> None:
+        """Write a copy, unless another process of the node has written a higher one."""
+        try:
+            there = place.read()
+        except SealBroken:
+            there = None
+        if there is None or there.rank <= self.known.rank:
+            place.write(self.known)
 
     def _tried(self, write: Callable[[], None]) -> None:
         try:

@@ -26,7 +26,7 @@ import structlog
 import specs
 from reference_node.clock import Clock
 from reference_node.config import Config
-from reference_node.domain.text import hidden, shown
+from reference_node.domain.text import shown, shown_within
 from reference_node.errors import Refusal
 from reference_node.faults import Faults
 from reference_node.identity import Identity
@@ -171,9 +171,9 @@ def _data(operation: str, answer: OutboundAnswer) -> dict[str, Any]:
     code = envelope.get("code") if isinstance(envelope, dict) else None
     if isinstance(code, int) and not isinstance(code, bool) and code != 0:
         raise Refusal("PARTNER_REFUSED", partner=_reason(envelope, answer.status))
-    if answer.status != 200 or not _validator(operation).is_valid(envelope) or hidden(envelope) is not None:
+    if answer.status != 200 or not _validator(operation).is_valid(envelope):
         raise Refusal("PARTNER_ANSWER_INVALID", status=answer.status)
-    data: dict[str, Any] = envelope["data"]
+    data: dict[str, Any] = shown_within(envelope["data"])  # names with such characters are off the interface
     return data
 
 

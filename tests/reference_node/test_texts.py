@@ -110,5 +110,11 @@ def test_a_line_of_a_tasks_log_steers_nothing(tmp_path: Path) -> None:
     """What a component writes reaches the operator's terminal as text."""
     journal = Journal(tmp_path)
     journal.write("task-1", "INFO", "\x1b[2Jred\u202e", 1)
-    (line,) = journal.read("task-1", "DEBUG", 0, 10, newest_first=False, limit=None)
-    assert line["content"] == "\\u001b[2Jred\\u202e"
+    with journal.path("task-1").open("a", encoding="utf-8") as file:  # as a component may, past the node
+        file.write("\x1b]0;title\x07\n" + json.dumps({"time": 2, "level": "INFO", "content": "\x9b31m"}) + "\n")
+    lines = journal.read("task-1", "DEBUG", 0, 10, newest_first=False, limit=None)
+    assert [line["content"] for line in lines] == [
+        "\\u001b[2Jred\\u202e",
+        "\\u001b]0;title\\u0007",
+        "\\u009b31m",
+    ]

@@ -64,8 +64,8 @@ def template(name: str) -> str:
 def both(text: Text | str) -> Markup:
     """Return both languages as elements of which the page shows one; a text that is the same in both stands once."""
     if isinstance(text, str) or text.zh == text.en:
-        return escape(text if isinstance(text, str) else text.en)
-    return Markup('<span lang="zh">{}</span><span lang="en">{}</span>').format(text.zh, text.en)
+        return escape(shown(text if isinstance(text, str) else text.en))
+    return Markup('<span lang="zh">{}</span><span lang="en">{}</span>').format(shown(text.zh), shown(text.en))
 
 
 def island(value: Any) -> Markup:

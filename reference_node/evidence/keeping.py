@@ -31,6 +31,7 @@ from reference_node.evidence.verifying import DATABASE
 from reference_node.security.errors import SecurityFailure
 from reference_node.store.evidence import CheckpointRow, EvidenceRow
 from reference_node.store.seals import ACCEPT, Seal
+from reference_node.store.tally import Tally
 
 log = structlog.get_logger("reference_node.evidence")
 
@@ -65,12 +66,20 @@ class Keeping:
         if tally is None:
             return
         tally.noticed = self.noticed
-        if tally.seals.known.pending is not None:
+        self._accept(tally)
+        tally.seals.copy()
+
+    def _accept(self, tally: Tally) -> None:
+        """Take up what the operator has taken for good; where it cannot be recorded, as soon as it can."""
+        if tally.seals.known.pending is None:
+            return
+        try:
             with self.keeper.store.begin() as session:
                 said = tally.accept(session)
                 if said is not None:
                     self.keeper.note(session, Act.STORE_ACCEPTED, {}, **said)
-        tally.seals.copy()
+        except Refusal:
+            log.error("store not accepted", node_id=self.keeper.node_id, reason="the evidence takes no record")  # noqa: TRY400
 
     def noticed(self, found: Sequence[str]) -> None:
         """Report and record that the database was changed behind the node; an empty list says that it fits again."""
@@ -107,6 +116,7 @@ class Keeping:
             with self.keeper.store.begin() as session:
                 self.keeper.checkpoint(session)
             if self.keeper.store.tally is not None:
+                self._accept(self.keeper.store.tally)
                 self.keeper.store.tally.seals.copy()
         if now - self._destroyed_at >= _HOUR_MS:
             self._destroyed_at = now

@@ -279,6 +279,8 @@ def begin_epoch(places: Sequence[Place], own: Slots, *, pending: str, recount: b
     made = Seal(epoch + 1, 0, pending=pending, recount=recount, reason=reason[:MOST_REASON])
     own.begin(made)
     own.close()
+    for place in places:  # also where there was one that cannot be read any more
+        place.write(made)
     return made
 
 

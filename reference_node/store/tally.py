@@ -52,6 +52,7 @@ from reference_node.store.seals import ACCEPT, Code, Seals
 
 log = structlog.get_logger("reference_node")
 
+UNCOUNTED: Final = "the count of the rows is gone"
 _ROWS: Final = b"store.tally.rows"
 _CODE: Final = b"store.tally"
 _CHANGED: Final = "tally.changed"
@@ -213,7 +214,7 @@ class Tally:
         except StoreTampered as changed:
             return (str(changed),)
         if kept is None:
-            return ("the count of the rows is gone",)
+            return (UNCOUNTED,)
         found = []
         if kept.rank < known.rank and known.pending is None and not self.faults.on("older-store-not-noticed"):
             found.append(f"it is older than it was: change {kept.seq}, and change {known.seq} was made")
@@ -285,7 +286,7 @@ class Tally:
         connection = session.connection()
         kept = self._kept(connection)
         if kept is None:
-            raise StoreTampered("the count of the rows is gone")
+            raise StoreTampered(UNCOUNTED)
         session.info[_WRITTEN] = self._put(connection, kept.moved(changes), new=False)
 
     def _committed(self, session: Session) -> None:

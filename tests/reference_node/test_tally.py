@@ -278,6 +278,9 @@ def test_a_seal_that_is_gone_or_changed_is_told(tmp_path: Path, content: bytes |
         place.write_bytes(content)
     with pytest.raises(ConfigError, match="seal"):
         create_app(_config(tmp_path))
+    accept(_config(tmp_path), "the seal was lost")
+    with _running(tmp_path) as node:
+        assert _tally(node).look() == ()
 
 
 def test_what_the_operator_accepts_is_counted_anew_and_recorded(tmp_path: Path) -> None:

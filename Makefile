@@ -36,6 +36,7 @@ bench: $(STAMP)
 	$(BIN)/python -m loadtests.bench_sm2
 	$(BIN)/python -m loadtests.bench_tls
 	$(BIN)/python -m loadtests.bench_connections
+	$(BIN)/python -m loadtests.bench_store
 	$(BIN)/python -m loadtests.bench_psi --items 10000
 
 load: $(STAMP)

@@ -39,6 +39,7 @@ app.add_typer(evidence.evidence, name="evidence")
 
 _node = typer.Typer(invoke_without_command=True, callback=node.node)
 _node.command()(restore.restore)
+_node.command()(restore.accept)
 _node.command()(restore.rekey)
 app.add_typer(_node, name="node")
 

@@ -146,6 +146,7 @@ def serve(
     if not settings.exists():  # else a process was started with them before
         settings.write_text(
             SETTINGS
+            + f"\n[datasets]\nfolders = [{json.dumps(str(data.with_name('datasets')))}]\n"
             + f"\n[server]\nhost = {json.dumps(_hosts())}\n"
             + "".join(f"{key} = {json.dumps(value)}\n" for key, value in (server or {}).items())
             + ("" if ports is None else STANDBY.format(json.dumps(str(data.with_suffix(".backup")))))

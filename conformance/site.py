@@ -3,25 +3,29 @@
 The target is a process that serves and one on standby, on one data folder with a backup. A command connects to the
 demonstration, which has started these processes and ends them:
 
-    python -m conformance.site SOCKET lose|restore|kill|start|fill|free
+    python -m conformance.site SOCKET lose|restore|kill|start|fill|free|save|back|forward
 """
 
 from __future__ import annotations
 
 import resource
+import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from types import MappingProxyType
 from typing import Generic, Protocol, Self, TypeVar
 
+from conformance.harness.errors import HarnessError
 from conformance.harness.hooks import Deed, Hook
 
 _INSTANCES = 2
+_DATABASE = "node.db"
 _STORE = ("node.db*", "vault-keys.json", "*.sealed")  # all but the key-encryption key, which is kept elsewhere
 
 
@@ -51,6 +55,9 @@ class Site(Generic[Started]):
                 Deed.START: self._fill_up,
                 Deed.FILL: lambda: self._limit(full=True),
                 Deed.FREE: lambda: self._limit(full=False),
+                Deed.SAVE: lambda: self._copy("older"),
+                Deed.BACK: self._back,
+                Deed.FORWARD: self._forward,
             }
         )
         self._place = data.with_suffix(".hooks")
@@ -81,7 +88,8 @@ class Site(Generic[Started]):
     def hooks(self) -> dict[str, list[str]]:
         """Return the commands of a profile."""
         command = [sys.executable, "-m", "conformance.site", str(self._place)]
-        able = [Hook.BACKUP, Hook.KILL_REPLICA, *([Hook.FILL_DISK] if hasattr(resource, "prlimit") else [])]
+        able = [Hook.BACKUP, Hook.KILL_REPLICA, Hook.ROLLBACK]
+        able += [Hook.FILL_DISK] if hasattr(resource, "prlimit") else []
         return {hook.value: command for hook in able}
 
     def _serve(self) -> None:
@@ -94,7 +102,7 @@ class Site(Generic[Started]):
                     return
                 with suppress(OSError):  # who asked may have gone
                     caller.send_bytes(self._done(asked).encode())
-            if asked == Deed.RESTORE:  # what serves is awaited, what stands by is not
+            if asked in (Deed.RESTORE, Deed.FORWARD):  # what serves is awaited, what stands by is not
                 self._fill_up()
 
     def _done(self, asked: str) -> str:
@@ -135,6 +143,30 @@ class Site(Generic[Started]):
         if done.returncode:
             raise RuntimeError(done.stderr[-500:])
         self._fill_up(1)
+
+    def _back(self) -> None:
+        """Put the older copy in the place of the store, and start the target, whether or not it takes it."""
+        self._stop()
+        self._copy("newer")
+        self._put("older")
+        with suppress(HarnessError):
+            self._fill_up(1)
+
+    def _forward(self) -> None:
+        self._stop()
+        self._put("newer")
+        self._fill_up(1)
+
+    def _copy(self, name: str) -> None:
+        """Keep a consistent copy of the store aside."""
+        source, target = self._data / _DATABASE, self._data.with_suffix(f".{name}")
+        with closing(sqlite3.connect(source, timeout=30)) as old, closing(sqlite3.connect(target)) as new:
+            old.backup(new)
+
+    def _put(self, name: str) -> None:
+        for path in self._data.glob(f"{_DATABASE}*"):
+            path.unlink()
+        shutil.copy(self._data.with_suffix(f".{name}"), self._data / _DATABASE)
 
     def _limit(self, *, full: bool) -> None:
         """Have the system refuse the processes every write to a file, or not."""

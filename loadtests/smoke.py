@@ -27,7 +27,6 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from conformance import demo
@@ -41,6 +40,7 @@ from conformance.harness.verdict import ExitCode
 from loadtests import measure, page
 from loadtests.campaign import Campaign, parse_campaign, reshaped
 from reports.load import Load
+from reports.shown import plain
 
 CAMPAIGNS = Path(__file__).resolve().parent / "campaigns"
 DEMO_NODE = "hutong-node-1"  # as `hutong certify --demo` names its target, so that one report can show both
@@ -162,14 +162,14 @@ def tell(load: Load) -> None:
         table.add_row(row.operation or "all", str(row.requests), str(row.errors), *(f"{one:.1f}" for one in figures))
     out.print(table)
     for name, what, count in load.errors:
-        out.print(f"[red]{escape(name)}: {escape(what)}[/red] × {count}")
+        out.print(f"[red]{plain(name)}: {plain(what)}[/red] × {count}")
     for seen in load.seen:
         out.print(f"[red]{seen.finding.requirement} {seen.finding.code}[/red] in {seen.operation} × {seen.times}")
     for gate in load.gates:
         actual = "not measured" if gate.actual is None else f"{gate.actual:g}"
         out.print(f"{'[green]met[/]' if gate.met else '[red]not met[/]'} {gate.name}: {actual} (limit {gate.limit:g})")
     if load.stop:
-        out.print(f"[red]{escape(load.stop)}[/red]")
+        out.print(f"[red]{plain(load.stop)}[/red]")
     out.print(f"{load.sampled} stories were judged by the suite")
 
 
@@ -205,9 +205,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(campaign(sys.argv[1:] if argv is None else argv))
     except HarnessError as exc:
-        err.print(f"[red]{escape(str(exc))}[/red]")
+        err.print(f"[red]{plain(str(exc))}[/red]")
         if exc.hint:
-            err.print(f"  → {escape(exc.hint)}")
+            err.print(f"  → {plain(exc.hint)}")
         return int(ExitCode.USAGE if isinstance(exc, UsageError) else ExitCode.VOID)
     except KeyboardInterrupt:
         err.print("[yellow]Interrupted: nothing was measured.[/yellow]")

@@ -16,11 +16,11 @@ from typing import Final
 import flask
 from sqlalchemy import select
 
-from reference_node import log
+from reference_node import log, private
 from reference_node.clock import Clock, SystemClock
 from reference_node.config import Config
 from reference_node.errors import ConfigError
-from reference_node.evidence.room import Evidence
+from reference_node.evidence.room import Evidence, second_place
 from reference_node.faults import Faults
 from reference_node.gap.files import SUITE
 from reference_node.gap.link import SCHEME, GapOutbound, Links
@@ -37,11 +37,13 @@ from reference_node.security.errors import SecurityFailure
 from reference_node.security.tls import channel_of, trust_of
 from reference_node.security.vault import KEYRING_FILE, CipherName, Vault, ask_kek, load_kek, read_kek
 from reference_node.services import CHORES, CONTRACT_ENDED
-from reference_node.store import Store
+from reference_node.store import Store, reasons
 from reference_node.store.backup import Backup
-from reference_node.store.base import DATABASE, MEMORY, RESTORE, vaults
+from reference_node.store.base import DATABASE, MEMORY, vaults
 from reference_node.store.contracts import OwnNodeRow
+from reference_node.store.seals import CONTEXT, SEAL_FILE, Copy, Seals, Slots
 from reference_node.store.shared import Leadership, TableKeyring, TableSecrets
+from reference_node.store.tally import Tally
 from reference_node.transport.outbound import HttpOutbound, Outbound
 from reference_node.transport.outbox import Outbox
 from reference_node.transport.partner import Partner
@@ -57,6 +59,7 @@ _UNNOTICED: Final = {
 }
 
 
+@reasons.told()
 def create_app(
     config: Config | None = None,
     *,
@@ -77,7 +80,7 @@ def create_app(
     _check_allowed(config, catalogue)
     means = probe()
     launcher = Launcher(catalogue, config.faults, bounds=_bounds(config), means=means)
-    store, vault = _opened(config)
+    store, vault = _watched(config, faults)
     shared = TableSecrets(store) if store.shared else None
     identity = identity or Identity(config.data, operator_token=config.operator_token, vault=vault, shared=shared)
     identity.key(config.auth_type)
@@ -156,18 +159,43 @@ def _bounds(config: Config) -> Bounds:
     )
 
 
-def _opened(config: Config) -> tuple[Store, Vault]:
+def opened(config: Config) -> tuple[Store, Vault]:
     """Open the database and the vault, which belong together."""
     if config.data is not None:
-        config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.make(config.data)
+        private.tighten(config.data, config.dataset_folders)
+        for place in (config.backup, config.evidence_backup):
+            if place is not None and place.is_dir():
+                private.tighten(place)
         if config.database is None and not (config.data / DATABASE).exists() and (config.data / KEYRING_FILE).exists():
-            raise ConfigError(f"{config.data / DATABASE} is gone", hint=RESTORE)
+            raise ConfigError(f"{config.data / DATABASE} is gone", hint=reasons.RESTORE)
     url = MEMORY if config.data is None else f"sqlite:///{config.data / DATABASE}"
     try:
         store = Store(config.database or url, vault=partial(_vault, config), connections=config.threads + 6)
     except SecurityFailure as refused:
         raise ConfigError(str(refused), hint=refused.hint) from refused
     return store, vaults[store.engine.dialect]
+
+
+def _watched(config: Config, faults: Faults) -> tuple[Store, Vault]:
+    """Open them, and hold the database against its count and the seals outside of it."""
+    store, vault = opened(config)
+    store.tally = Tally(store, vault, seals_of(config, vault), faults)
+    try:
+        store.tally.open()
+    except ConfigError:
+        store.close()
+        raise
+    return store, vault
+
+
+def seals_of(config: Config, vault: Vault) -> Seals:
+    """Return where it is sealed how far the database has come: beside it, and where the copies of the evidence are."""
+    place = second_place(config)
+    if config.data is None or place is None:
+        return Seals()
+    code = vault.counting(CONTEXT)
+    return Seals(Slots(config.data / SEAL_FILE, code), (Copy(place / SEAL_FILE, code),))
 
 
 def _vault(config: Config, store: Store) -> Vault:

@@ -69,6 +69,11 @@ def _path(value: Any) -> str | None:
     return None if isinstance(value, (str, Path)) else "a path"
 
 
+def _paths(value: Any) -> str | None:
+    fits = isinstance(value, (list, tuple)) and all(isinstance(item, (str, Path)) and str(item) for item in value)
+    return None if fits else "a list of folders"
+
+
 def _number(least: float, most: float, *, whole: bool = True) -> Callable[[Any], str | None]:
     def check(value: Any) -> str | None:
         kind = int if whole else (int, float)
@@ -146,6 +151,8 @@ class Config:
     seal_files: bool = _key("store", True, _flag)
     backup: Path | None = _key("store", None, _path)  # noqa: RUF009 - the same
     backup_seconds: int = _key("store", 60, _number(1, 86_400))
+    store_check_seconds: int = _key("store", 60, _number(1, 86_400), "check_seconds")
+    dataset_folders: tuple[Path, ...] = _key("datasets", (), _paths, "folders")
     node_id: str | None = _key("node", None, _identifier, "id")
     node_name: str | None = _key("node", None, _text, "name")
     description: str | None = _key("node", None, _text)
@@ -287,6 +294,8 @@ def _checked(name: str, value: Any) -> Any:
         raise ConfigError(f"[{item.metadata['section']}] {key} = {shown} is not {wanted}")
     if item.metadata["check"] is _path:
         return Path(value)
+    if item.metadata["check"] is _paths:
+        return tuple(Path(item) for item in value)
     return tuple(value) if isinstance(value, list) else value
 
 

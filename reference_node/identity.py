@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 from typing import Protocol
 
+from reference_node import private
 from reference_node.errors import ConfigError
 from reference_node.security.errors import PrivateKeyRefused, SecurityFailure
 from reference_node.security.keys import PrivateKey
@@ -85,7 +86,7 @@ class Identity:
         self._keys: dict[str, PrivateKey] = {}
         self._lock = threading.Lock()
         if data is not None:
-            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private.make(data)
         self._vault = vault or Vault.of_folder(data)
         self._shared = shared
         self._secrets = shared or (MemorySecrets() if data is None else FolderSecrets(data))

@@ -6,11 +6,21 @@ Whoever logs takes `structlog.get_logger("reference_node")`.
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 import structlog
 
+from reference_node.domain.text import shown
+
 NAME = "reference_node"
+
+
+def _line(event: Mapping[str, Any], **given: Any) -> str:
+    """Return an event as JSON on one line, in which nothing steers the terminal that it is read on."""
+    return shown(json.dumps(event, ensure_ascii=False, **given))
 
 
 def configure() -> None:
@@ -21,7 +31,7 @@ def configure() -> None:
             structlog.stdlib.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
+            structlog.processors.JSONRenderer(serializer=_line),
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,

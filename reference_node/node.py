@@ -102,6 +102,8 @@ class Node:
 
         Of the processes of a node only the leading one does.
         """
+        if self.store.tally is not None and not self.store.tally.due(self.now(), self.config.store_check_seconds):
+            return  # nothing is acted on by what was changed behind the node
         leads = self.leadership.held()
         own: tuple[Callable[[Node], None], ...] = (_learn_of_keys,) if self.store.shared or not leads else ()
         for chore in (*own, *(self.chores if leads else ())):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import resource
 import signal
 import socket
@@ -29,7 +30,7 @@ import flask
 import structlog
 
 import specs
-from reference_node import log
+from reference_node import log, private
 from reference_node.app import create_app, node_of
 from reference_node.config import Config
 from reference_node.errors import ConfigError, Refusal
@@ -59,6 +60,7 @@ _FILES_KEPT = 256  # are for the database, partners and tasks
 _BACKLOG = 1024
 _STREAMED = frozenset(each.path.encode() for each in specs.operations().values() if each.protocol == PROTOCOL)
 _INNER_HOST = "127.0.0.1"
+_OTHERS = 0o077
 
 
 class NodeServer:
@@ -207,6 +209,7 @@ def serve(config: Config, ready: Callable[[Mapping[str, Any]], None] | None = No
 
     A node on standby says so in a line of its own and listens only once the process that leads is gone (9.2-e-4).
     """
+    os.umask(_OTHERS)  # what components and libraries write is this user's alone too
     log.to_stderr()
     keep_to_itself()
     server = NodeServer(config)
@@ -329,7 +332,7 @@ def _hits_writer(data: Path | None) -> Callable[[Mapping[str, int]], None] | Non
     def _write(hits: Mapping[str, int]) -> None:
         with lock:
             fresh = data / "fault-hits.json.new"
-            fresh.write_text(json.dumps(hits), encoding="utf-8")
+            private.write(fresh, json.dumps(hits).encode())
             fresh.replace(data / "fault-hits.json")
 
     return _write

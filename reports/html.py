@@ -23,6 +23,7 @@ from conformance.harness.records import Exchange, Verdict
 from conformance.harness.verdict import LEVELS, ORDER, RANK
 from reports import charts, words
 from reports.fold import Report, tally
+from reports.shown import shown
 from specs import Level, Text
 
 GLYPHS = {
@@ -63,8 +64,8 @@ def template(name: str) -> str:
 def both(text: Text | str) -> Markup:
     """Return both languages as elements of which the page shows one; a text that is the same in both stands once."""
     if isinstance(text, str) or text.zh == text.en:
-        return escape(text if isinstance(text, str) else text.en)
-    return Markup('<span lang="zh">{}</span><span lang="en">{}</span>').format(text.zh, text.en)
+        return escape(shown(text if isinstance(text, str) else text.en))
+    return Markup('<span lang="zh">{}</span><span lang="en">{}</span>').format(shown(text.zh), shown(text.en))
 
 
 def island(value: Any) -> Markup:
@@ -122,10 +123,16 @@ def _script_words() -> dict[str, dict[str, str]]:
     return {key: {"zh": text.zh, "en": text.en} for key, text in texts.items()}
 
 
+def _finalized(value: Any) -> Any:
+    """Show what steers as its escape; what is markup already is ours."""
+    return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
         autoescape=True,
+        finalize=_finalized,
         loader=FunctionLoader(template),
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -13,6 +13,7 @@ from typing import Any
 from conformance.harness.verdict import LEVELS
 from reports.fold import CheckRow, FindingRow, Report, RequirementRow
 from reports.load import Load
+from reports.shown import shown
 from specs import Text
 
 SCHEMA_VERSION = 1
@@ -121,5 +122,5 @@ def to_json(report: Report) -> dict[str, Any]:
 
 def render(report: Report) -> str:
     """Return the report as JSON text."""
-    text = json.dumps(to_json(report), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    text = shown(json.dumps(to_json(report), ensure_ascii=False, indent=2, allow_nan=False)) + "\n"
     return text.encode("utf-8", "backslashreplace").decode("utf-8")  # a lone surrogate becomes its own escape

@@ -16,13 +16,14 @@ from conformance.harness.records import Verdict
 from conformance.harness.verdict import counted, weigh, worst
 from reports import words
 from reports.fold import CheckRow, Report, RequirementRow
+from reports.shown import shown
 
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
 
 
 def clean(text: str) -> str:
-    """Return a text without the characters that XML cannot hold."""
-    return _ILLEGAL.sub("\ufffd", text)
+    """Return a text without the characters that XML cannot hold, and with those that steer as their escapes."""
+    return _ILLEGAL.sub("\ufffd", shown(text))
 
 
 def _details(check: CheckRow) -> str:

@@ -13,6 +13,7 @@ from conformance.harness.verdict import LEVELS
 from reports import words
 from reports.fold import Report, RequirementRow, tally
 from reports.html import GLYPHS, fact_name, moment, scored_of, span
+from reports.shown import shown
 from specs import Text
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>|#~&!])")
@@ -20,12 +21,12 @@ _MARKUP = re.compile(r"([\\`*_\[\]<>|#~&!])")
 
 def escape(text: str) -> str:
     """Return a text on one line in which no character means anything to Markdown."""
-    return _MARKUP.sub(r"\\\1", " ".join(text.split()))
+    return _MARKUP.sub(r"\\\1", " ".join(shown(text).split()))
 
 
 def code(text: str) -> str:
     """Return a text as a code span on one line."""
-    line = " ".join(text.split())
+    line = " ".join(shown(text).split())
     if not line:
         return "–"
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from conformance import demo as demonstration
@@ -22,6 +21,7 @@ from conformance.harness.profile_model import Profile
 from conformance.harness.records import Transcript, Verdict
 from conformance.harness.verdict import ExitCode
 from conformance.harness.world import Stage
+from reports.shown import plain
 from specs import Level
 
 COLOURS = {
@@ -147,7 +147,7 @@ def _tell(judged: engine.Judged, run: Run, level: Level, out_dir: Path, dead: st
     reports.write_all(run, out_dir)
     outcome = judged.outcomes[level]
     if dead:
-        err.print(f"[red]{escape(dead)}[/red]")
+        err.print(f"[red]{plain(dead)}[/red]")
     for row in judged.requirements:
         if row.verdict in (Verdict.FAIL, Verdict.WARN, Verdict.ERROR) or (
             row.verdict is Verdict.NOT_TESTABLE and not dead
@@ -155,9 +155,9 @@ def _tell(judged: engine.Judged, run: Run, level: Level, out_dir: Path, dead: st
             codes = sorted({found.code for check in row.checks for found in check.findings})
             colour = COLOURS[row.verdict]
             detail = ", ".join(codes) or row.reason
-            out.print(f"[{colour}]{row.verdict.value:12}[/{colour}] {row.id:12} {escape(detail)}")
+            out.print(f"[{colour}]{row.verdict.value:12}[/{colour}] {row.id:12} {plain(detail)}")
     for problem in judged.problems:
-        out.print(f"[red]waiver[/red]       {escape(problem)}")
+        out.print(f"[red]waiver[/red]       {plain(problem)}")
     sure = judged.assurance
     colour = "green" if verdict.EXIT[outcome] is ExitCode.CONFORMANT else "red"
     out.print(f"[bold {colour}]{outcome.value}[/bold {colour}] at level {level.value}")
@@ -180,8 +180,8 @@ def doctor(target: TargetOption = None, profile: ProfileOption = None) -> None:
         raise fail(exc, ExitCode.USAGE) from exc
     for row in findings:
         out.print(
-            f"[{'green' if row.well else 'red'}]{'ok' if row.well else 'no':3}[/] {row.name}: {escape(row.detail)}"
+            f"[{'green' if row.well else 'red'}]{'ok' if row.well else 'no':3}[/] {row.name}: {plain(row.detail)}"
         )
         if row.remedy:
-            out.print(f"    → {escape(row.remedy)}")
+            out.print(f"    → {plain(row.remedy)}")
     raise typer.Exit(0 if all(row.well for row in findings) else ExitCode.INCOMPLETE)

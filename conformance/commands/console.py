@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 import specs
 from conformance.harness.errors import HarnessError, UsageError
 from conformance.harness.profile import load_profile
 from conformance.harness.profile_model import Profile
 from conformance.harness.verdict import ExitCode
+from reports.shown import plain, shown
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
@@ -29,15 +29,15 @@ TargetOption = Annotated[str | None, typer.Option("--target", help="Address of t
 
 def fail(exc: HarnessError, code: ExitCode) -> typer.Exit:
     """Say what is wrong and what to do about it; return the exit to raise."""
-    err.print(f"[red]{escape(str(exc))}[/red]")
+    err.print(f"[red]{plain(str(exc))}[/red]")
     if exc.hint:
-        err.print(f"  → {escape(exc.hint)}")
+        err.print(f"  → {plain(exc.hint)}")
     return typer.Exit(code)
 
 
 def json_out(value: Any) -> None:
     """Print a value for machines."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+    sys.stdout.write(shown(json.dumps(value, ensure_ascii=False, indent=1)) + "\n")
 
 
 def profile_of(path: Path | None, target: str | None) -> Profile:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from conformance.checks import bundle
 from conformance.commands.console import err, fail, json_out, out
 from conformance.harness.errors import UsageError
 from conformance.harness.verdict import ExitCode
+from reports.shown import plain
 
 evidence = typer.Typer(no_args_is_help=True, help="Verify exported evidence · 校验导出的存证。")
 
@@ -56,15 +56,15 @@ def verify(
 
 def _show(file: Path, count: int, signers: list[str], problems: list[dict[str, str]], *, known: bool) -> None:
     if problems:
-        table = Table(title=escape(f"{file} is not what was exported · 与导出时不符"))
+        table = Table(title=plain(f"{file} is not what was exported · 与导出时不符"))
         table.add_column("fault")
         table.add_column("what", overflow="fold")
         for problem in problems[:20]:
-            table.add_row(problem["fault"], escape(problem["what"]))
+            table.add_row(problem["fault"], plain(problem["what"]))
         err.print(table)
         return
     out.print(f"{count} records, whole · {count} 条记录，完整")
     if not known:
         for signer in signers:
-            out.print(escape(signer))
+            out.print(plain(signer))
         out.print("compare the key with the node's · 请与该节点的公钥核对")

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from conformance.commands.console import err, fail, json_out, out
 from conformance.harness.errors import HarnessError, UsageError
 from conformance.harness.verdict import ExitCode
+from reports.shown import plain
 
 if TYPE_CHECKING:
     from reference_node.operator.run import Outcome, Output
@@ -42,12 +42,12 @@ class _Shown:
 
     def say(self, words: str) -> None:
         """Show what was done, or is waited for."""
-        self._console.print(f"· {escape(words)}")
+        self._console.print(f"· {plain(words)}")
 
     def task(self, name: str, status: str, share: int, words: str) -> None:
         """Show how a task is; its clock runs while it runs."""
         colour = _COLOURS.get(status, "dim")
-        fields: dict[str, Any] = {"state": f"[{colour}]{status:8}[/{colour}]", "words": escape(words)}
+        fields: dict[str, Any] = {"state": f"[{colour}]{status:8}[/{colour}]", "words": plain(words)}
         if name not in self._rows:
             self._rows[name] = self.bar.add_task(name, total=100, start=False, **fields)
         row = self._rows[name]
@@ -55,7 +55,7 @@ class _Shown:
             if status not in ("PENDING", "READY"):
                 self.bar.start_task(row)
             if not self._console.is_terminal:
-                self._console.print(f"· {time.strftime('%H:%M:%S')} {escape(name)} {status}")
+                self._console.print(f"· {time.strftime('%H:%M:%S')} {plain(name)} {status}")
         self._states[name] = status
         self.bar.update(row, completed=share, **fields)
         if status in ("SUCCESS", "FAILED"):
@@ -112,25 +112,23 @@ def example(
     except OSError as exc:
         raise fail(UsageError(f"{folder}: {exc.strerror}", hint="Choose another folder."), ExitCode.USAGE) from exc
     for path in paths:
-        out.print(escape(str(path)))
+        out.print(plain(str(path)))
 
 
 def _tell(outcome: Outcome) -> None:
     if outcome.outputs:
         table = Table("node", "task", "output", Column("what", overflow="fold"))
         for row in outcome.outputs:
-            table.add_row(row.node, row.task, row.kind, escape(_words(row)))
+            table.add_row(row.node, row.task, row.kind, plain(_words(row)))
         out.print(table)
     for failure in outcome.failures:
-        place = escape(f"{failure.task} at {failure.node}: {failure.cause} {failure.detail}".strip())
+        place = plain(f"{failure.task} at {failure.node}: {failure.cause} {failure.detail}".strip())
         out.print(f"[red]failed[/red] {place}")
         for line in failure.log:
-            out.print(f"    {escape(line)}")
+            out.print(f"    {plain(line)}")
     colour = "green" if outcome.finished else "red"
     why = "" if outcome.cause is None else f" · {outcome.cause} {outcome.detail}".rstrip()
-    out.print(
-        f"[bold {colour}]{outcome.status}[/bold {colour}]{escape(why)} · {outcome.job_id} · {outcome.seconds:g} s"
-    )
+    out.print(f"[bold {colour}]{outcome.status}[/bold {colour}]{plain(why)} · {outcome.job_id} · {outcome.seconds:g} s")
 
 
 def _words(row: Output) -> str:

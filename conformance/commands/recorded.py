@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from conformance.commands.certify import proven
 from conformance.commands.console import ProfileOption, err, fail, out
@@ -16,6 +15,7 @@ from conformance.harness.errors import HarnessError
 from conformance.harness.events import read_events
 from conformance.harness.profile import load_profile, parse_profile
 from conformance.harness.verdict import ExitCode
+from reports.shown import plain
 from specs import Level
 
 
@@ -37,7 +37,7 @@ def rejudge(
     except HarnessError as exc:
         raise fail(exc, ExitCode.USAGE) from exc
     if not run.intact:
-        err.print(f"[red]{escape(run.problem)}[/red]")
+        err.print(f"[red]{plain(run.problem)}[/red]")
         raise typer.Exit(ExitCode.VOID)
     outcome = judged.outcomes[level]
     same = all(run.outcome(one.value) is judged.outcomes[one] for one in verdict.LEVELS)

@@ -14,6 +14,7 @@ from rich.table import Table
 from conformance.commands.console import err, fail, json_out, out, parts_of
 from conformance.harness.errors import HarnessError, UsageError
 from conformance.harness.verdict import ExitCode
+from reports.shown import plain
 
 
 def faults(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
@@ -61,11 +62,11 @@ def kill_matrix(
         json_out(killmatrix.summary(trials, ground))
     else:
         for line in killmatrix.lines_of_baseline(ground):
-            out.print(escape(line))
+            out.print(plain(line))
         trials = killmatrix.run_matrix(
-            rows, jobs=jobs, baseline=ground, tell=lambda trial: out.print(escape(killmatrix.line_of(trial)))
+            rows, jobs=jobs, baseline=ground, tell=lambda trial: out.print(plain(killmatrix.line_of(trial)))
         )
-        out.print(escape(killmatrix.line_of_all(trials)))
+        out.print(plain(killmatrix.line_of_all(trials)))
     raise typer.Exit(0 if killmatrix.complete(trials, ground) else 1)
 
 
@@ -129,7 +130,7 @@ def trace(
             lambda trial: bar.update(task, advance=1, description=trial.fault)
         )
     for problem in problems:
-        err.print(f"[red]{escape(problem)}[/red]")
+        err.print(f"[red]{plain(problem)}[/red]")
     raise typer.Exit(1 if problems else 0)
 
 

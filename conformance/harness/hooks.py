@@ -6,6 +6,9 @@
                              restore: it is brought back from its backup, and the target serves again
     kill_replica = ["..."]   kill: one instance of the target is ended without notice (9.2-e-4); start: it runs again
     fill_disk = ["..."]      fill: the target's storage takes nothing more (9.2-d-4); free: it does again
+    rollback = ["..."]       save: a consistent copy of the whole store is kept aside; back: the target is stopped, the
+                             copy put in the place of the store, which is kept, and the target started, whether or
+                             not it takes it (9.2-e-1); forward: the store is as it was, and the target serves again
 
 One is called with a file, the certificate in PEM of a node that the suite plays:
 
@@ -37,6 +40,7 @@ class Hook(StrEnum):
     BACKUP = "backup"
     KILL_REPLICA = "kill_replica"
     FILL_DISK = "fill_disk"
+    ROLLBACK = "rollback"
 
 
 class Deed(StrEnum):
@@ -48,6 +52,9 @@ class Deed(StrEnum):
     START = "start"
     FILL = "fill"
     FREE = "free"
+    SAVE = "save"
+    BACK = "back"
+    FORWARD = "forward"
 
 
 DEEDS: Mapping[Hook, tuple[Deed, Deed]] = MappingProxyType(
@@ -55,6 +62,7 @@ DEEDS: Mapping[Hook, tuple[Deed, Deed]] = MappingProxyType(
         Hook.BACKUP: (Deed.LOSE, Deed.RESTORE),
         Hook.KILL_REPLICA: (Deed.KILL, Deed.START),
         Hook.FILL_DISK: (Deed.FILL, Deed.FREE),
+        Hook.ROLLBACK: (Deed.BACK, Deed.FORWARD),
     }
 )
 Helper = Callable[[Deed], None]

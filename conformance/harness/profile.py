@@ -130,7 +130,7 @@ def _hooks(table: Table, folder: Path) -> Hooks | None:
     if not table.keys():
         return None
     storage, logs = ([folder / name for name in table.texts(key, ())] for key in ("storage_path", "logs_path"))
-    named = ("dump", "tamper", "backup", "kill_replica", "fill_disk", "revoke")
+    named = ("dump", "tamper", "backup", "kill_replica", "fill_disk", "rollback", "revoke")
     commands = {key: table.texts(key, ()) for key in named}
     datasets = folder / table.text("datasets_path") if "datasets_path" in table else None
     return Hooks(tuple(storage), tuple(logs), **commands, datasets_path=datasets)

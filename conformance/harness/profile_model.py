@@ -148,8 +148,9 @@ class Declaration:
 class Hooks:
     """What the operator lets the suite do with what the target writes down: read files, folders, a dump; alter it.
 
-    `datasets_path` is a folder from which the target reads files of datasets. The last four are commands that lose
-    the store and restore it, end an instance and start it again, fill the storage and free it, revoke a certificate.
+    `datasets_path` is a folder from which the target reads files of datasets. The last five are commands that lose
+    the store and restore it, end an instance and start it again, fill the storage and free it, put an older copy of the
+    store in its place and undo that, revoke a certificate.
     """
 
     storage_path: tuple[Path, ...] = ()
@@ -159,6 +160,7 @@ class Hooks:
     backup: tuple[str, ...] = ()
     kill_replica: tuple[str, ...] = ()
     fill_disk: tuple[str, ...] = ()
+    rollback: tuple[str, ...] = ()
     revoke: tuple[str, ...] = ()
     datasets_path: Path | None = None
 

@@ -1,9 +1,14 @@
-"""A hand in the target's storage, lent by its operator: alters what is stored of one thing, and mends it (9.2-e-1).
+"""A hand in the target's storage, lent by its operator: alters what is stored of one thing, or takes it away (9.2-e-1).
 
 `[operator_hooks] tamper` names a command; it is called as `<command> alter|mend contract|dataset|project|output <id>`
 and changes, as somebody with access to the storage would, what a record says: a dataset becomes public, a contract that
 has ended is in force again, a project has another name. The id of an output is that of its task: a byte of every file
 that the task has put out becomes another one. To mend is to put back what was.
+
+    <command> delete|undelete contract|dataset|project <id>
+
+takes the record itself out of the storage, as if it had never been there, and puts it back as it was. A command that
+knows only the first two words fails on these, and what they would show is not testable.
 """
 
 from __future__ import annotations
@@ -33,6 +38,8 @@ class Act(StrEnum):
 
     ALTER = "alter"
     MEND = "mend"
+    DELETE = "delete"
+    UNDELETE = "undelete"
 
 
 Hand = Callable[[Act, Kind, str], None]
@@ -61,3 +68,13 @@ def altered(hand: Hand, kind: Kind, name: str) -> Iterator[None]:
         yield
     finally:
         hand(Act.MEND, kind, name)
+
+
+@contextmanager
+def deleted(hand: Hand, kind: Kind, name: str) -> Iterator[None]:
+    """Take a record away, and put it back whatever happens."""
+    hand(Act.DELETE, kind, name)
+    try:
+        yield
+    finally:
+        hand(Act.UNDELETE, kind, name)

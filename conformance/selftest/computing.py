@@ -146,7 +146,8 @@ def computing_lab(faults: Sequence[str] = ()) -> ServedLab:
     root = Path(folder.name)
     (root / "datasets").mkdir()
     tokens = {"operator_token": TOKEN, "auditor_token": AUDITOR}
-    config = load_config(None, node_id=NODE_ID, port=0, data=root / "data", faults=tuple(faults), **tokens)
+    where = {"data": root / "data", "dataset_folders": [root / "datasets"]}
+    config = load_config(None, node_id=NODE_ID, port=0, faults=tuple(faults), **where, **tokens)
     server = NodeServer(config)
     runner = ThreadRunner(server.node.faults)
     runner.woken = lambda: server.node.driver.kick(server.node)

@@ -37,7 +37,11 @@ from reference_node.faults import Fault, declared
 COMPOSITE = frozenset({"two_nodes"})
 STAND_INS = 12
 BYSTANDERS = 6
-_LABS: Mapping[str, str] = {**served.LABS, stored.MODULE: stored.NAME, computing.MODULE: computing.NAME}
+_LABS: Mapping[str, str] = {
+    **served.LABS,
+    **dict.fromkeys(stored.MODULES, stored.NAME),
+    computing.MODULE: computing.NAME,
+}
 
 
 class Fate(StrEnum):

@@ -6,8 +6,11 @@ lets it. An instance that is killed takes with it what it has in memory.
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +37,7 @@ from conformance.selftest.inprocess import (
 )
 from reference_node.app import create_app, node_of
 from reference_node.config import load_config
+from reference_node.errors import ConfigError
 from reference_node.faults import Faults
 from reference_node.node import Node
 from reference_node.security.vault import KEYRING_FILE
@@ -41,7 +45,9 @@ from reference_node.store import backup
 from reference_node.store.base import DATABASE
 
 NAME: Final = "stored"
-MODULE: Final = "conformance.suites.suite_9_2_availability"
+MODULES: Final = ("conformance.suites.suite_9_2_availability", "conformance.suites.suite_9_2_older_store")
+_OLDER: Final = "older.db"
+_NEWER: Final = "newer.db"
 _INSTANCES: Final = 2
 _BACKUP_SECONDS: Final = 1
 _AMPLE: Final = 1_000_000  # pages
@@ -109,6 +115,30 @@ class Site:
         backup.restore(self.folder / "backup", self.folder / "data")
         self.start()
 
+    def save(self) -> None:
+        """Keep a consistent copy of the database aside."""
+        _copy(self.folder / "data" / DATABASE, self.folder / _OLDER)
+
+    def back(self) -> None:
+        """Put the older copy in the place of the database, and start what takes it."""
+        self.stop()
+        _copy(self.folder / "data" / DATABASE, self.folder / _NEWER)
+        self._put(_OLDER)
+        with suppress(ConfigError):
+            self.start()
+
+    def forward(self) -> None:
+        """Put the newer database back, and start the instances."""
+        self.stop()
+        self._put(_NEWER)
+        self.start()
+
+    def _put(self, copy: str) -> None:
+        data = self.folder / "data"
+        for path in data.glob(f"{DATABASE}*"):
+            path.unlink()
+        shutil.copy(self.folder / copy, data / DATABASE)
+
     def fill(self) -> None:
         """Let the database grow no further."""
         with node_of(self.apps[0]).store.reading() as connection:
@@ -120,6 +150,11 @@ class Site:
 
     def _limit(self, connection: Any, _record: Any, _proxy: Any) -> None:
         connection.execute(f"PRAGMA max_page_count = {self.pages}")
+
+
+def _copy(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +213,7 @@ def stored_lab(faults: Sequence[str] = ()) -> StoredLab:
         Hook.BACKUP: {Deed.LOSE: site.lose, Deed.RESTORE: site.restore},
         Hook.KILL_REPLICA: {Deed.KILL: lambda: site.stop(1), Deed.START: site.start},
         Hook.FILL_DISK: {Deed.FILL: site.fill, Deed.FREE: site.free},
+        Hook.ROLLBACK: {Deed.SAVE: site.save, Deed.BACK: site.back, Deed.FORWARD: site.forward},
     }
     current = replace(current, threads=1, hands={hook: _helper(deeds) for hook, deeds in hands.items()})
     network.stage = current

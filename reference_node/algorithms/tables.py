@@ -2,7 +2,9 @@
 
 Guarantees: a CSV value is taken as the text that stands there (leading zeros stay, nothing is guessed); a Parquet
 value keeps its type, and as an identifier it is the text of an integer or the string itself; a missing identifier is
-refused with its row. Rows are written in the order of the input or, on demand, by identifier (bytes of its UTF-8).
+refused with its row, a value of more than 131072 characters with row and column, a name with control characters, and
+whatever the libraries cannot read: none of their errors comes through. Rows are written in the order of the input or,
+on demand, by identifier (bytes of its UTF-8).
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +23,11 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from reference_node.algorithms.errors import InputRefused
+from reference_node.domain.text import steers
 
 Mask = npt.NDArray[np.bool_]
 _BLOCK_BYTES: Final = 4 << 20
+_HEADER_LIMIT: Final = 1 << 20  # characters
 _ROWS: Final = 1 << 16
 _SUFFIXES: Final = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 
@@ -59,11 +63,15 @@ class Table:
                 names = list(pq.read_schema(self.path).names)
             else:
                 with self.path.open(encoding="utf-8-sig", newline="") as file:
-                    names = next(csv.reader(file), [])
-        except (OSError, pa.ArrowInvalid, UnicodeDecodeError) as wrong:
-            raise InputRefused(f"{self.path.name} cannot be read as {self.kind}") from wrong
+                    names = next(csv.reader(self._lines(file)), [])
+        except csv.Error as wrong:
+            raise InputRefused(f"{self.path.name}: the header cannot be read: {wrong}") from wrong
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as wrong:
+            raise self._unreadable(wrong) from wrong
         if len(set(names)) != len(names):
             raise InputRefused(f"{self.path.name} names a column twice")
+        if any(steers(name) for name in names):
+            raise InputRefused(f"{self.path.name}: the header holds control characters")
         return names
 
     def batches(self, columns: list[str] | None = None) -> Iterator[Any]:
@@ -78,8 +86,22 @@ class Table:
                     yield from file.iter_batches(batch_size=_ROWS, columns=columns)
             else:
                 yield from self._csv(present, columns)
-        except (OSError, pa.ArrowInvalid) as wrong:
-            raise InputRefused(f"{self.path.name} cannot be read as {self.kind}") from wrong
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as wrong:
+            raise self._unreadable(wrong) from wrong
+
+    def _unreadable(self, wrong: Exception) -> InputRefused:
+        """Return the refusal of a file that its library cannot read; its words may hold values and are left out."""
+        if "straddling" in str(wrong):
+            most = _BLOCK_BYTES >> 20
+            return InputRefused(f"{self.path.name} cannot be read as {self.kind}: a row is longer than {most} MiB")
+        return InputRefused(f"{self.path.name} cannot be read as {self.kind}: {type(wrong).__name__}")
+
+    def _lines(self, file: TextIO) -> Iterator[str]:
+        """Yield the lines of the header; one without an end is not read to its end."""
+        while line := file.readline(_HEADER_LIMIT + 1):
+            if len(line) > _HEADER_LIMIT:
+                raise InputRefused(f"{self.path.name}: the header is longer than {_HEADER_LIMIT} characters")
+            yield line
 
     def _csv(self, present: list[str], columns: list[str] | None) -> Iterator[Any]:
         convert = pa_csv.ConvertOptions(
@@ -90,13 +112,28 @@ class Table:
         if self._has_no_rows():
             return
         with pa_csv.open_csv(self.path, read_options=read, convert_options=convert, parse_options=parse) as reader:
-            yield from reader
+            seen = 0
+            for batch in reader:
+                self._check_lengths(batch, seen)
+                seen += len(batch)
+                yield batch
+
+    def _check_lengths(self, batch: Any, seen: int) -> None:
+        for name, values in zip(batch.schema.names, batch.columns, strict=True):
+            lengths = pc.utf8_length(values)
+            if (pc.max(lengths).as_py() or 0) > csv.field_size_limit():
+                row = seen + pc.index(pc.greater(lengths, csv.field_size_limit()), True).as_py() + 1
+                most = f"a value of more than {csv.field_size_limit()} characters"
+                raise InputRefused(f"{self.path.name}: {most} in row {row}, column {name}")
 
     def _has_no_rows(self) -> bool:
-        with self.path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file)
-            next(rows, None)
-            return next(rows, None) is None
+        """Tell whether nothing but white space follows the header."""
+        with self.path.open(encoding="utf-8-sig", newline="", errors="replace") as file:
+            next(csv.reader(self._lines(file)), None)
+            while piece := file.readline(_HEADER_LIMIT):
+                if piece.strip():
+                    return False
+            return True
 
     def identifiers(self, column: str) -> Iterator[list[str]]:
         """Yield the identifiers in the order of the rows."""

@@ -181,6 +181,8 @@ class Keeper:
         signed = session.scalar(select(CheckpointRow.seq).order_by(CheckpointRow.seq.desc()).limit(1)) or 0
         session.execute(delete(EvidenceHeadRow))
         self._last_seen = 0
+        if self.store.tally is not None:
+            self.store.tally.seals.forget_evidence()
         if last is not None:
             self._put(session, Head(last.seq, last.hash, signed_seq=signed), new=True)
 
@@ -212,7 +214,11 @@ class Keeper:
             raise Refusal("STORE_UNAVAILABLE") from failure
 
     def _committed(self, session: Session) -> None:
-        self._last_seen = max(self._last_seen, session.info.pop(_WRITTEN, 0))
+        written = session.info.pop(_WRITTEN, None)
+        if written is not None:
+            self._last_seen = max(self._last_seen, written[0])
+            if self.store.tally is not None:
+                self.store.tally.seals.evidence(*written)
 
     def _forgotten(self, session: Session, _transaction: SessionTransaction) -> None:
         session.info.pop(_WRITTEN, None)
@@ -246,7 +252,7 @@ class Keeper:
         if head.seq - head.signed_seq >= self.config.evidence_checkpoint_records or begun:
             head = self._signed(session, head)
         self._put(session, head, new=before.seq == 0)
-        session.info[_WRITTEN] = head.seq
+        session.info[_WRITTEN] = (head.seq, head.hash)
 
     def _agreed(self, session: Session, item: Noted) -> int | None:
         if self.faults.on("evidence-kept-as-configured"):

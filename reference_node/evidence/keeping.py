@@ -11,21 +11,27 @@ At the start the end of the chain is verified, and that the copies do not know m
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from reference_node.domain.contract import SIX_MONTHS_DAYS
+from reference_node.errors import ConfigError, Refusal
 from reference_node.evidence import verifying
 from reference_node.evidence.backups import Backup
 from reference_node.evidence.keeper import DAY_MS, Keeper
 from reference_node.evidence.noting import Act
 from reference_node.evidence.records import digest
+from reference_node.evidence.verifying import DATABASE
 from reference_node.security.errors import SecurityFailure
 from reference_node.store.evidence import CheckpointRow, EvidenceRow
+from reference_node.store.seals import ACCEPT, Seal
+from reference_node.store.tally import Tally
 
 log = structlog.get_logger("reference_node.evidence")
 
@@ -47,10 +53,59 @@ class Keeping:
         """Look whether the evidence is what this node left behind."""
         with self.keeper.store.read() as session:
             last = session.scalar(select(func.max(EvidenceRow.seq))) or 0
-            verifying.verify(self.keeper, session, since=max(0, last - _START))
-        covered = self.backup.covered
+            report = verifying.verify(self.keeper, session, since=max(0, last - _START))
+            covered = self.backup.covered
+            if report.intact and covered <= last:
+                self._held_against_the_seal(session)
         if covered > last:
             self.keeper.trouble("store", f"ends with record {last}, and there is a copy of record {covered}")
+
+    def take_up(self) -> None:
+        """Record that the operator has taken the database for good, where that was done; watch it from now on."""
+        tally = self.keeper.store.tally
+        if tally is None:
+            return
+        tally.noticed = self.noticed
+        self._accept(tally)
+        tally.seals.copy()
+
+    def _accept(self, tally: Tally) -> None:
+        """Take up what the operator has taken for good; where it cannot be recorded, as soon as it can."""
+        if tally.seals.known.pending is None:
+            return
+        try:
+            with self.keeper.store.begin() as session:
+                said = tally.accept(session)
+                if said is not None:
+                    self.keeper.note(session, Act.STORE_ACCEPTED, {}, **said)
+        except Refusal:
+            log.error("store not accepted", node_id=self.keeper.node_id, reason="the evidence takes no record")  # noqa: TRY400
+
+    def noticed(self, found: Sequence[str]) -> None:
+        """Report and record that the database was changed behind the node; an empty list says that it fits again."""
+        self.keeper.troubles.pop(DATABASE, None)
+        if not found:
+            return
+        self.keeper.trouble(DATABASE, "; ".join(found))
+        try:
+            with self.keeper.store.begin() as session:
+                self.keeper.note(session, Act.STORE_TAMPERED, {}, found=list(found))
+        except (Refusal, SQLAlchemyError) as failure:
+            log.error("evidence not written", node_id=self.keeper.node_id, reason=str(failure))  # noqa: TRY400
+
+    def _held_against_the_seal(self, session: Session) -> None:
+        """Refuse a database whose evidence is sound and another than the one that was sealed: it was exchanged."""
+        tally = self.keeper.store.tally
+        seal = Seal() if tally is None else tally.seals.known
+        if tally is not None and tally.passed_over:
+            self.keeper.trouble(DATABASE, "; ".join(tally.passed_over))
+            return
+        if seal.pending is not None or not seal.evidence_seq:
+            return
+        found = session.scalar(select(EvidenceRow.hash).where(EvidenceRow.seq == seal.evidence_seq))
+        if found != seal.evidence_hash and not self.keeper.faults.on("older-store-not-noticed"):
+            what = f"its evidence is not the one that was sealed with record {seal.evidence_seq}"
+            raise ConfigError(f"the database was exchanged: {what}", hint=ACCEPT)
 
     def pump(self) -> None:
         """Carry out what is due."""
@@ -60,6 +115,9 @@ class Keeping:
             self._signed_at = now
             with self.keeper.store.begin() as session:
                 self.keeper.checkpoint(session)
+            if self.keeper.store.tally is not None:
+                self._accept(self.keeper.store.tally)
+                self.keeper.store.tally.seals.copy()
         if now - self._destroyed_at >= _HOUR_MS:
             self._destroyed_at = now
             with self.keeper.store.session() as session:

@@ -65,6 +65,8 @@ class Act(StrEnum):
     EVIDENCE_VERIFIED = "evidence.verified"
     EVIDENCE_REPAIRED = "evidence.repaired"
     EVIDENCE_DESTROYED = "evidence.destroyed"
+    STORE_TAMPERED = "evidence.store_tampered"
+    STORE_ACCEPTED = "evidence.store_accepted"
 
     @property
     def group(self) -> str:

@@ -24,9 +24,9 @@ from reference_node.faults import Faults
 from reference_node.identity import Identity
 from reference_node.security.vault import Vault
 from reference_node.store import Store
+from reference_node.store.seals import EVIDENCE_COPIES
 
 TOKEN_FILE = "auditor-token"  # noqa: S105 - the file's name
-_BACKUP = "evidence-backup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class Evidence:
         keeping = Keeping(keeper, backup)
         keeping.start()
         keeper.attach()
+        keeping.take_up()
         token = config.auditor_token or _token(config.data)
         if token == identity.operator_token:
             raise ConfigError("[evidence] auditor_token is the operator's token", hint="give the auditor another one")
@@ -55,9 +56,15 @@ class Evidence:
 
 
 def _shelf(config: Config) -> Shelf:
-    if config.evidence_backup is not None:
-        return FolderShelf(config.evidence_backup)
-    return MemoryShelf() if config.data is None else FolderShelf(config.data / _BACKUP)
+    place = second_place(config)
+    return MemoryShelf() if place is None else FolderShelf(place)
+
+
+def second_place(config: Config) -> Path | None:
+    """Return the folder of the copies of the evidence; None where a node is in memory and has none configured."""
+    if config.evidence_backup is not None or config.data is None:
+        return config.evidence_backup
+    return config.data / EVIDENCE_COPIES
 
 
 def _token(data: Path | None) -> str:

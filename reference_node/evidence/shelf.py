@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import Final, Protocol
 
+from reference_node import private
+
 _NAME: Final = re.compile(r"evidence-([0-9]{12})-([0-9]{12})\.jsonl")
 
 
@@ -70,7 +72,7 @@ class FolderShelf:
 
     def put(self, name: str, text: bytes) -> None:
         """Keep a copy: written, flushed to the disk, read back, then given its name."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.make(self._folder)
         fresh = self._folder / (name + ".new")
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(text)

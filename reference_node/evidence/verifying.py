@@ -26,6 +26,7 @@ from reference_node.security.errors import KeyDestroyed, SecurityFailure
 from reference_node.store.evidence import CheckpointRow, EvidenceRow
 
 MOST_PROBLEMS: Final = 100
+DATABASE: Final = "database"  # where a problem is that is of the records that the node works by
 _PAGE: Final = 1000
 _COLUMNS: Final = tuple(EvidenceRow.__table__.columns)
 
@@ -57,6 +58,7 @@ def verify(keeper: Keeper, session: Session, *, since: int = 0) -> Report:
         hashes = _records(keeper, session, since, report)
         _checkpoints(keeper, session, since, hashes, report)
         _head(keeper, session, hashes, report)
+        _database(keeper, session, report)
     except SQLAlchemyError as unreadable:
         report.found("store", f"cannot be read: {type(unreadable).__name__}")
     for where, what in report.problems:
@@ -154,6 +156,16 @@ def checkpoint_of(keeper: Keeper, row: Any) -> Checkpoint:
     return Checkpoint(
         keeper.node_id, row.seq, row.since, row.at, row.hash, row.auth_type, row.credential, row.signature
     )
+
+
+def _database(keeper: Keeper, session: Session, report: Report) -> None:
+    """Hold all protected rows against their count; what is found is not changed any more until it fits again."""
+    tally = keeper.store.tally
+    if tally is None or tally.seals.known.pending is not None:
+        return
+    tally.found = tally.look(session.connection())
+    for what in tally.found:
+        report.found(DATABASE, what)
 
 
 def _head(keeper: Keeper, session: Session, hashes: dict[int, str], report: Report) -> None:

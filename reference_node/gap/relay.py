@@ -23,6 +23,7 @@ from typing import Any, Final, Self
 
 import structlog
 
+from reference_node import private
 from reference_node.errors import ConfigError
 from reference_node.faults import Faults
 from reference_node.gap.admission import Gate, Inspector, Passage, Reason, Refused
@@ -101,7 +102,7 @@ class GapRelay:
                 hint = "start the node once: it makes the folder of each partner of [gap] partners"
                 raise ConfigError(f"{side.folder} is not the folder of a link", hint=hint)
         self._quarantine = state / "refused"
-        self._quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.make(self._quarantine)
         self._lock = (state / "lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

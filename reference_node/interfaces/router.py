@@ -27,6 +27,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 import specs
 from reference_node.domain import RuleBroken
+from reference_node.domain.text import hidden
 from reference_node.errors import ConfigError, Refusal
 from reference_node.evidence.acting import Acting, acting, actor
 from reference_node.interfaces import lapses, leniency, wire
@@ -39,6 +40,10 @@ from reference_node.security.incoming import Incoming
 from reference_node.security.tls import ENVIRON
 
 BODY_LIMIT: Final = 1024 * 1024
+_MISSED: Final = frozenset(  # what a deleted record may look like
+    {"NODE_UNKNOWN", "CONTRACT_NOT_ACTIVE", "CONTRACT_NOT_FOUND", "PERMIT_MISSING", "PERMIT_OUT_OF_SCOPE"}
+    | {"RESOURCE_NOT_FOUND", "AUDIT_NOT_FOUND"}
+)
 _TRACE: Final = re.compile(r"[!-~]{1,128}")
 _NAMES: Final = wire.names()
 log = structlog.get_logger("reference_node")
@@ -150,6 +155,7 @@ def _carry(node: Node, route: Route, request: Incoming, trace: str, now: Acting)
         caller = guards.presented(node, request, body, standing=standing)
     if caller is not None:
         now.actor = actor("NODE", caller.node_id)
+    _fits(node, partner=auth in ("known", "contract", "presented"))
     lapses.before(node, route.operation)
     with node.store.session() as session:
         try:
@@ -183,6 +189,17 @@ def _carry(node: Node, route: Route, request: Incoming, trace: str, now: Acting)
         answer.headers["Content-Length"] = str(len(answer.get_data()) + 1)
         answer.headers["Connection"] = "close"
     return answer
+
+
+def _fits(node: Node, *, partner: bool) -> None:
+    """Serve no partner by records that were changed behind the node; its operator and auditor still see them."""
+    tally = node.store.tally
+    if tally is None or not tally.found:
+        return
+    if partner:
+        tally.demand()
+    else:
+        tally.verify()
 
 
 def _keep_nonce(node: Node, session: Session, caller: Caller) -> None:
@@ -244,6 +261,7 @@ def _body(node: Node, route: Route, incoming: Incoming) -> dict[str, Any]:
             raise Refusal("MEDIA_TYPE_UNSUPPORTED", pointer=pointer)
         content = found
     body = wire.read_object(content, faults=node.faults)
+    _readable(body)
     _mend(node, route.operation.id, body)
     if route.body is not None:
         _validate(route.body, body)
@@ -311,8 +329,16 @@ def _query(node: Node, route: Route, incoming: Incoming) -> dict[str, Any]:
         given.add(name)
         whole = route.parameters[name] and re.fullmatch(r"-?[0-9]{1,18}", value)
         values[name] = int(value) if whole else leniency.meant(node.faults, value)
+    _readable(values)
     _validate(route.query, values)
     return values
+
+
+def _readable(values: dict[str, Any]) -> None:
+    """Refuse characters that steer whoever shows them: names and texts reach logs, reports and terminals."""
+    pointer = hidden(values)
+    if pointer is not None:
+        raise Refusal("REQUEST_INVALID", pointer=pointer)
 
 
 def _validate(validator: jsonschema_rs.Validator, value: dict[str, Any]) -> None:
@@ -348,6 +374,8 @@ def _failed(node: Node, failure: Exception) -> flask.Response:
     request = flask.request
     trace = _trace({signing.TRACE: request.headers.get(signing.TRACE, "")})
     refusal = as_refusal(failure)
+    if refusal.name in _MISSED and _was_changed(node):
+        refusal = Refusal("STORE_TAMPERED")
     if refusal.name == "INTERNAL":
         log.error("handler failed", trace_id=trace, node_id=node.node_id, path=request.path, exc_info=failure)
         refusal.extra["trace_id"] = trace
@@ -365,6 +393,11 @@ def _failed(node: Node, failure: Exception) -> flask.Response:
     if isinstance(failure, MethodNotAllowed) and failure.valid_methods:
         answer.headers["allow"] = ", ".join(sorted(set(failure.valid_methods) - {"HEAD"}))
     return answer
+
+
+def _was_changed(node: Node) -> bool:
+    """Tell whether what is not found may have been taken away: a deleted record is not one that there never was."""
+    return node.store.tally is not None and bool(node.store.tally.glance())
 
 
 def as_refusal(failure: Exception) -> Refusal:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
+from reference_node import private
 from reference_node.operator.client import OperatorError
 
 _START_SECONDS: Final = 120.0
@@ -38,11 +39,11 @@ class Process:
     @classmethod
     def start(cls, data: Path, **settings: Any) -> Self:
         """Start a node with its files in `data`; `settings` are those of reference_node.config."""
-        data.mkdir(parents=True, exist_ok=True)
+        private.make(data)
         log, port = data / "node.log", data / "port"
         settings["port"] = settings.get("port") or _free(port)
         command = [sys.executable, "-m", "reference_node", json.dumps({"data": str(data), **settings})]
-        with log.open("a", encoding="utf-8") as errors:
+        with open(log, "a", encoding="utf-8", opener=private.opener) as errors:
             pipe = subprocess.PIPE
             process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True, process_group=0)
         try:

@@ -104,6 +104,9 @@ def _started(stack: ExitStack, node: NodeEntry, watcher: Watcher) -> Process:
     settings: dict[str, Any] = {"node_id": node.label, "port": node.port, "grpc_port": 0}
     if node.data is None:
         raise OperatorError(f"{node.label} is not to be started here")
+    places = [Path(dataset.location).parent for dataset in node.datasets.values() if dataset.location is not None]
+    if places:
+        settings["dataset_folders"] = [str(place) for place in dict.fromkeys(places)]
     process = Process.start(node.data, **settings)
     stack.callback(process.end)
     watcher.say(f"{node.label} listens at {process.address}, its files are in {node.data}")

@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from reference_node import private
 from reference_node.runtime import confinement
 from reference_node.runtime.logs import append
 
@@ -69,7 +70,7 @@ def _settle_in(wanted: Wanted, output: int) -> None:
     os.environ.clear()
     os.environ.update(wanted["environment"])
     folder = Path(wanted["folder"])
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private.make(folder)
     os.chdir(folder)
     Path(wanted["log"]).touch(mode=0o600)  # only what is there can be left to a component
     if wanted["memory_mib"] is not None and wanted["command"] is None:

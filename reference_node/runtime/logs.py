@@ -1,7 +1,8 @@
 """The logs of tasks (8.5.2-d): one file for each, a JSON object a line, written by the node and by its components.
 
 Guarantees: a line is written whole, whoever writes at the same time; lines are read by time, those of the same
-millisecond as they were written; a reader gets no more than fits one answer; a line that is not ours is shown as text.
+millisecond as they were written; a reader gets no more than fits one answer; a line that is not ours is shown as text;
+no character of a line steers a terminal.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
+
+from reference_node import private
+from reference_node.domain.text import shown
 
 LEVELS: Final = ("DEBUG", "INFO", "WARN", "ERROR")
 LINE_LIMIT: Final = 16_384
@@ -43,7 +47,7 @@ class Journal:
     def path(self, task_id: str) -> Path:
         """Return the log of a task; its folder is there."""
         folder = self.folder / task_id
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.make(folder)
         return folder / FILE
 
     def write(self, task_id: str, level: str, content: str, now: int) -> None:
@@ -100,7 +104,7 @@ class Journal:
 
 def append(path: Path, level: str, content: str, now: int) -> None:
     """Append a line to a log; a single write, so that lines of several writers do not mix."""
-    line = {"time": now, "level": level, "content": content[:LINE_LIMIT]}
+    line = {"time": now, "level": level, "content": shown(content[:LINE_LIMIT])}
     data = json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
@@ -115,11 +119,11 @@ def _line(text: str, last: int) -> dict[str, Any]:
         found = json.loads(text)
         time, level, content = found["time"], found["level"], found["content"]
     except (ValueError, TypeError, KeyError, RecursionError):
-        return {"time": last, "level": "INFO", "content": text.rstrip("\n")[:LINE_LIMIT]}
+        return {"time": last, "level": "INFO", "content": shown(text.rstrip("\n")[:LINE_LIMIT])}
     fits = isinstance(time, int) and not isinstance(time, bool) and time >= 0 and level in LEVELS
     if not fits or not isinstance(content, str):
-        return {"time": last, "level": "INFO", "content": text.rstrip("\n")[:LINE_LIMIT]}
-    return {"time": time, "level": level, "content": content[:LINE_LIMIT]}
+        return {"time": last, "level": "INFO", "content": shown(text.rstrip("\n")[:LINE_LIMIT])}
+    return {"time": time, "level": level, "content": shown(content[:LINE_LIMIT])}
 
 
 def _size(line: dict[str, Any]) -> int:

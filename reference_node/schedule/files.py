@@ -20,6 +20,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from reference_node import private
 from reference_node.domain.task import Cause, TaskStatus
 from reference_node.node import Node
 from reference_node.runtime.contract import Exit, Key, LaunchFailed, Work
@@ -142,7 +143,7 @@ def _sealed(node: Node, path: Path) -> Path:
 
 def _lend(node: Node, path: Path, folder: Path) -> Path:
     """Give an attempt a file of an earlier one in clear, in a folder of its own."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private.make(folder)
     folder.parent.chmod(0o700)
     target = folder / clear_name(path)
     if path.suffix != SUFFIX:  # its maker has reported it and is still on its way out

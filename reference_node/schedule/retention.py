@@ -16,6 +16,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from reference_node import private
 from reference_node.node import Node
 from reference_node.schedule import material, sources
 from reference_node.store.jobs import JobRow, PartRow, TaskRow, find_job, find_task, open_tasks, parts_of
@@ -48,7 +49,7 @@ def _due(node: Node) -> bool:
     last = int(mark.read_text(encoding="ascii") or 0) if mark.exists() else 0
     if node.now() - last < _HOUR:
         return False
-    mark.write_text(str(node.now()), encoding="ascii")
+    private.write(mark, str(node.now()).encode())
     return True
 
 

@@ -1,7 +1,8 @@
 """Files of this node that a task names as its inputs: datasets, and models (8.7.1, 8.7.2, 9.2-c).
 
-Guarantees: an input of the DAG of type `model` names a model of this node, every other one a dataset; a model is used
-only in the project for which every other party of the job has agreed to it.
+Guarantees: a file is taken only from a place where data may lie (`places`); an input of the DAG of type `model` names
+a model of this node, every other one a dataset; a model is used only in the project for which every other party of the
+job has agreed to it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -17,12 +19,13 @@ from reference_node.domain import plan
 from reference_node.domain.approval import Kind
 from reference_node.node import Node
 from reference_node.runtime.contract import Recorded
+from reference_node.schedule import places
 from reference_node.security import proofs
 from reference_node.store.approvals import in_force
 from reference_node.store.jobs import JobRow
 from reference_node.store.resources import DatasetRow, ModelRow
 
-_FILE = "file://"
+log = structlog.get_logger("reference_node")
 
 
 def kind_of(part: Mapping[str, Any], key: str) -> str:
@@ -35,7 +38,8 @@ def find(node: Node, session: Session, kind: str, resource_id: str) -> Recorded 
     """Return what is on record of a source; None where there is none, or where it is no file."""
     if kind == proofs.MODEL:
         model = session.scalar(select(ModelRow).where(ModelRow.model_id == resource_id))
-        return None if model is None else Recorded(kind, resource_id, model_path(node, model), model.digest)
+        place = None if model is None else model_path(node, model)
+        return None if model is None or place is None else Recorded(kind, resource_id, place, model.digest)
     row = session.scalar(select(DatasetRow).where(DatasetRow.dataset_id == resource_id))
     path = None if row is None else dataset_path(node, row)
     if row is None or path is None:
@@ -45,16 +49,22 @@ def find(node: Node, session: Session, kind: str, resource_id: str) -> Recorded 
 
 
 def dataset_path(node: Node, row: DatasetRow) -> Path | None:
-    """Return where a dataset lies, if it is a file; a relative one lies in the data folder."""
+    """Return where a dataset lies, if it is a file in a place where one may be."""
     source = row.source or {}
-    if source.get("type") != "FILE":
+    return _judged(node, proofs.DATASET, str(source["location"])) if source.get("type") == "FILE" else None
+
+
+def model_path(node: Node, row: ModelRow) -> Path | None:
+    """Return where a model lies, if that is a place where one may be."""
+    return _judged(node, proofs.MODEL, row.location)
+
+
+def _judged(node: Node, kind: str, location: str) -> Path | None:
+    try:
+        return places.of(node, kind, location)
+    except places.Outside as outside:
+        log.warning("place refused", kind=kind, node_id=node.node_id, reason=str(outside))
         return None
-    return (node.config.data or Path()) / str(source["location"])
-
-
-def model_path(node: Node, row: ModelRow) -> Path:
-    """Return where a model lies; a relative place is one in the data folder."""
-    return (node.config.data or Path()) / row.location.removeprefix(_FILE)
 
 
 def agreed(node: Node, session: Session, job: JobRow, model_id: str) -> bool:

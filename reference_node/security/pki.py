@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from reference_node import private
 from reference_node.errors import ConfigError
 from reference_node.security import certificates
 from reference_node.security.certificates import Authority, Holder
@@ -66,7 +67,7 @@ class Pki:
         """Make a CA in a folder that has none."""
         if (folder / CA).exists():
             raise ConfigError(f"there is a CA in {folder} already", hint="choose another folder")
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.make(folder)
         key = PrivateKey.generate(SUITES[suite])
         with _told(folder):
             key.save(folder / _KEY)
@@ -90,7 +91,7 @@ class Pki:
         """Draw a key for a node and certify it; both go into a folder of the node's."""
         place = out or self.folder / holder.node_id
         files = Files(place / "certificate.pem", place / "key.pem")
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.make(place)
         with _told(place):
             key = PrivateKey.generate(self._authority.key.public.auth_type)
             made = certificates.issue(self._authority, key.public, holder, days, _now())

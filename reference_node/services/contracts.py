@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, func, or_, select
+from sqlalchemy import and_, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from reference_node.domain import EndReason, Role, Status, contract
@@ -304,11 +304,10 @@ def register_key(session: Session, row: ContractRow, key: PublicKey, now: int) -
     session.flush()
     where = (ContractRow.partner_node_id == row.partner_node_id, ContractRow.partner_key == previous)
     if not session.scalar(select(func.count()).select_from(ContractRow).where(*where)):
-        session.execute(
-            delete(PartnerKeyRow).where(
-                PartnerKeyRow.node_id == row.partner_node_id, PartnerKeyRow.fingerprint == previous
-            )
-        )
+        former = session.get(PartnerKeyRow, (row.partner_node_id, previous))
+        if former is not None:
+            session.delete(former)  # one by one: each row is counted (store.tally)
+            session.flush()
 
 
 def _same_pending(node: Node, session: Session, applicant: str, content: str, now: int) -> str | None:

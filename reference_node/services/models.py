@@ -15,6 +15,8 @@ from reference_node.domain.approval import Kind
 from reference_node.domain.ids import random_id
 from reference_node.errors import Refusal
 from reference_node.node import Node
+from reference_node.schedule import places
+from reference_node.security import proofs
 from reference_node.services import vouching
 from reference_node.services.approvals import Body, Draft, faulty
 from reference_node.services.lists import Listed, without_none
@@ -67,6 +69,7 @@ def create(node: Node, session: Session, body: Body) -> dict[str, Any]:
             raise Refusal("ID_TAKEN", pointer="/model_id")
         session.delete(known)
         session.flush()
+    places.demand(node, proofs.MODEL, str(body["location"]), "/location")
     fields = {name: body.get(name) for name in _FIELDS}
     if node.faults.on("model-not-kept"):
         return {"model_id": model_id}

@@ -7,13 +7,13 @@ it is right, and with `[security] proofs = "required"` only with one; an own fil
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from reference_node.domain import statement
 from reference_node.domain.params import Problem
 from reference_node.errors import Refusal
 from reference_node.node import Node
+from reference_node.schedule import places
 from reference_node.security import credentials, proofs
 from reference_node.security.errors import SecurityFailure
 from reference_node.security.keys import PublicKey
@@ -76,7 +76,7 @@ def record(node: Node, dataset_id: str, source: dict[str, Any] | None) -> dict[s
     """Return where a dataset lies together with what it is now, signed; a file that is not there has no digest."""
     if source is None or source.get("type") != "FILE":
         return source
-    path = (node.config.data or Path()) / str(source["location"])
+    path = places.demand(node, proofs.DATASET, str(source["location"]), "/source/location")
     try:
         digest, stamp = proofs.of_file(path)
     except (OSError, ValueError):

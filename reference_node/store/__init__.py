@@ -5,7 +5,19 @@ A further protocol adds its module here, so that its tables are known before the
 
 from __future__ import annotations
 
-from reference_node.store import approvals, contracts, evidence, guards, jobs, outbox, resources, shared
+from reference_node.store import approvals, contracts, evidence, guards, jobs, outbox, resources, shared, tally
 from reference_node.store.base import Base, Store
 
-__all__ = ["Base", "Store", "approvals", "contracts", "evidence", "guards", "jobs", "outbox", "resources", "shared"]
+__all__ = [
+    "Base",
+    "Store",
+    "approvals",
+    "contracts",
+    "evidence",
+    "guards",
+    "jobs",
+    "outbox",
+    "resources",
+    "shared",
+    "tally",
+]

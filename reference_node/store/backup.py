@@ -24,13 +24,16 @@ from typing import Any, Final
 from cryptography.hazmat.primitives import hashes
 from sqlalchemy.exc import SQLAlchemyError
 
+from reference_node import private
 from reference_node.errors import ConfigError
 from reference_node.faults import Faults
-from reference_node.security.errors import SecurityFailure
+from reference_node.security.errors import SecurityFailure, StoreTampered
 from reference_node.security.keyring import FileKeyring
 from reference_node.security.vault import KEY_FILE, KEYRING_FILE, Vault, load_kek
 from reference_node.store.base import DATABASE, Store
 from reference_node.store.sealed import sweep
+from reference_node.store.seals import CONTEXT, EVIDENCE_COPIES, SEAL_FILE, Copy, Slots, begin_epoch
+from reference_node.store.tally import UNCOUNTED, Tally, TallyRow
 
 KEPT: Final = 5
 _MANIFEST: Final = "manifest.json"
@@ -68,11 +71,12 @@ class Backup:
         stamp = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
         place, work = self.folder / stamp, self.folder / (stamp + _UNFINISHED)
         shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(mode=0o700, parents=True)
+        private.make(work)
         _copy(self.data / DATABASE, work / DATABASE)
         for fault, table in _LEFT_OUT.items():
             if self.faults.on(fault):
                 _empty(work / DATABASE, table)
+                _empty(work / DATABASE, TallyRow.__tablename__)  # a node that keeps no count either
         for secret in self.data.glob(_SECRETS):
             if not self.faults.on("backup-without-node-keys"):
                 shutil.copy2(secret, work)
@@ -96,8 +100,12 @@ class Restored:
     damaged: tuple[str, ...] = field(default=())
 
 
-def restore(source: Path, data: Path, key_file: Path | None = None) -> Restored:
-    """Put the newest intact snapshot of a backup in the place of a data folder's database; the node must not run."""
+def restore(source: Path, data: Path, key_file: Path | None = None, copies: Path | None = None) -> Restored:
+    """Put the newest intact snapshot of a backup in the place of a data folder's database; the node must not run.
+
+    `copies` is where the copies of the evidence lie, if not in the data folder: the seal there is looked at. The
+    restoration is recorded in the evidence at the next start.
+    """
     single = (source / _MANIFEST).exists()
     found = [source] if single else sorted(_snapshots(source), reverse=True)
     if not found:
@@ -112,14 +120,28 @@ def restore(source: Path, data: Path, key_file: Path | None = None) -> Restored:
             damaged.append(f"{snapshot.name}: {wrong}")
             continue
         _put(snapshot, data, keyring, key_file)
+        _take_for_good(data, vault, f"restored from {snapshot.name}", copies or data / EVIDENCE_COPIES)
         return Restored(snapshot, manifest["taken_at"], manifest["rows"], tuple(damaged))
     raise ConfigError(
         "no snapshot is intact: " + "; ".join(damaged), hint="look for an older backup, or another key-encryption key"
     )
 
 
+def _take_for_good(data: Path, vault: Vault, reason: str, copies: Path) -> None:
+    """Begin another epoch of the seals, for the database that is there now; the node records it when it starts."""
+    code = vault.counting(CONTEXT)
+    with closing(sqlite3.connect(data / DATABASE)) as connection:
+        try:
+            row = connection.execute("SELECT epoch, code FROM store_tally WHERE id = 1").fetchone()
+        except sqlite3.OperationalError:  # of a version that did not count
+            row = None
+    epoch, pending = (0, "") if row is None else (int(row[0]), bytes(row[1]).hex())
+    own, copy = Slots(data / SEAL_FILE, code), Copy(copies / SEAL_FILE, code)
+    begin_epoch([copy], own, pending=pending, recount=row is None, reason=reason, least=epoch)
+
+
 def _put(snapshot: Path, data: Path, keyring: Path, key_file: Path | None) -> None:
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private.make(data)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     for old in (DATABASE, DATABASE + "-wal", DATABASE + "-shm"):
         if (data / old).exists():
@@ -129,7 +151,7 @@ def _put(snapshot: Path, data: Path, keyring: Path, key_file: Path | None) -> No
     if key_file is not None and not (data / KEY_FILE).exists():
         shutil.copy2(key_file, data / KEY_FILE)
     for file in (*snapshot.glob(_SECRETS), snapshot / DATABASE):
-        shutil.copy2(file, data)
+        private.narrow(Path(shutil.copy2(file, data)))
 
 
 def _keyring(backup: Path, data: Path) -> Path:
@@ -163,15 +185,20 @@ def _write_manifest(work: Path, vault: Vault, now: int, rows: int) -> None:
     files = {file.name: _digest(file) for file in sorted(work.iterdir())}
     manifest = {"taken_at": now, "rows": rows, "files": files}
     kept = {"manifest": manifest, "code": vault.mac(_canonical(manifest), _CONTEXT).hex()}
-    (work / _MANIFEST).write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    private.write(work / _MANIFEST, json.dumps(kept, indent=1).encode())
 
 
 def _checked(database: Path, vault: Vault) -> int:
     """Read every row of a copy; return how many of them are protected."""
     store = Store(f"sqlite:///{database}", vault=lambda _: vault)
     try:
+        store.tally = Tally(store, vault)
         with store.read() as session:
-            return sweep(session)
+            rows = sweep(session)
+        found = store.tally.look()
+        if found not in ((), (UNCOUNTED,)):  # of a version that did not count there is none
+            raise StoreTampered("; ".join(found))
+        return rows
     finally:
         store.close()
 

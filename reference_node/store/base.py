@@ -2,8 +2,9 @@
 
 Guarantees: foreign keys are on; a writing transaction takes its lock when it begins (BEGIN IMMEDIATE with SQLite, an
 advisory lock of the transaction with PostgreSQL), so that there is one writer at a time among all threads and replicas,
-who waits for the others instead of failing half way; readers never wait (WAL, MVCC); an in-memory database lives on one
-connection that sessions take in turn. An error rolls the whole transaction back (9.2-e-5). Failures surface as
+who waits for the others instead of failing half way; readers never wait (WAL, MVCC); what is committed is on the disk
+before it is answered: no loss of power makes a nonce, or a use of a permit, count as unused; an in-memory database
+lives on one connection that sessions take in turn. An error rolls the whole transaction back (9.2-e-5). Failures are
 sqlalchemy.exc.OperationalError or TimeoutError, which the router answers STORE_UNAVAILABLE.
 
 The tables are those of the migrations (`store.migrate`); only a database in memory is made from the classes directly.
@@ -13,10 +14,12 @@ Rule for all who use it: no transaction stays open across an outgoing call: the 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event
@@ -24,16 +27,20 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import QueuePool
 
+from reference_node import private
 from reference_node.errors import ConfigError
 from reference_node.security.errors import SecurityFailure
 from reference_node.security.vault import Vault
-from reference_node.store import migrate
+from reference_node.store import migrate, reasons
+from reference_node.store.reasons import RESTORE
+
+if TYPE_CHECKING:
+    from reference_node.store.tally import Tally
 
 MEMORY = "sqlite://"
 DATABASE = "node.db"  # of a data folder
 BUSY_SECONDS = 10
 _READ_ONLY = "read_only"
-RESTORE = "hutong node restore --from BACKUP --data DIR brings the last backup back"
 _POSTGRES_OPTIONS = f"-c lock_timeout={BUSY_SECONDS * 1000}"
 _WRITERS = 0x6875746F  # the advisory lock that the writers of a database take in turn
 
@@ -58,6 +65,7 @@ class Store:
     ) -> None:
         """Open a database; `vault` opens what its columns are sealed with, which may have its keys in this store."""
         in_memory, sqlite = url == MEMORY, url.startswith("sqlite")
+        self.tally: Tally | None = None  # of those that a node works on, see store.tally
         self.engine = create_engine(
             url,
             poolclass=QueuePool,
@@ -68,6 +76,8 @@ class Store:
             connect_args={"check_same_thread": False} if sqlite else {"options": _POSTGRES_OPTIONS},
         )
         if sqlite:
+            if not in_memory:
+                _make_private(self.engine.url.database)
             _prepare_sqlite(self.engine, in_memory=in_memory)
         else:
             _prepare_postgres(self.engine)
@@ -95,7 +105,7 @@ class Store:
         except DatabaseError as failure:
             if self.shared:
                 raise ConfigError(f"the database cannot be used: {failure.orig}", hint="check [store] url") from failure
-            raise ConfigError(f"{self.engine.url.database} is damaged: {failure.orig}", hint=RESTORE) from failure
+            raise reasons.refused(str(self.engine.url.database), failure) from failure
 
     @property
     def shared(self) -> bool:
@@ -139,6 +149,8 @@ class Store:
 
     def close(self) -> None:
         """Close every connection; an in-memory database is gone with its last one."""
+        if self.tally is not None:
+            self.tally.close()
         self.engine.dispose()
 
 
@@ -151,13 +163,23 @@ def _prepare_sqlite(engine: Engine, *, in_memory: bool) -> None:
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
         if not in_memory:
             cursor.execute("PRAGMA journal_mode = WAL")
-            cursor.execute("PRAGMA synchronous = NORMAL")
+            cursor.execute("PRAGMA synchronous = FULL")
         cursor.close()
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         if _READ_ONLY not in connection.get_execution_options():
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _make_private(database: str | None) -> None:
+    """Have the file there with no rights for others; SQLite gives those of the file to what it keeps beside it."""
+    if database:
+        path = Path(database)
+        with reasons.told():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, private.FILE))
+            for file in (path, *(path.with_name(path.name + more) for more in ("-wal", "-shm"))):
+                private.narrow(file)
 
 
 def _check_file(engine: Engine) -> None:

@@ -2,7 +2,7 @@
 
 Guarantees: the value of a `Sealed` column never reaches the database in clear, and opens in its own column only; a
 `Protected` row that was changed by anything but the node raises StoreTampered when it is read. Replacing a row by an
-earlier state of itself, or deleting it, is not seen by its code: that is what backups and evidence are for.
+earlier state of itself, or deleting it, is not seen by its code but by the count of all rows (`tally`).
 
 Which vault: the one that `Store.seal_with` has given the engine.
 """

@@ -26,6 +26,7 @@ import structlog
 import specs
 from reference_node.clock import Clock
 from reference_node.config import Config
+from reference_node.domain.text import shown, shown_within
 from reference_node.errors import Refusal
 from reference_node.faults import Faults
 from reference_node.identity import Identity
@@ -173,7 +174,7 @@ def _data(operation: str, answer: OutboundAnswer) -> dict[str, Any]:
         raise Refusal("PARTNER_REFUSED", partner=_reason(envelope, answer.status))
     if answer.status != 200 or not _validator(operation).is_valid(envelope):
         raise Refusal("PARTNER_ANSWER_INVALID", status=answer.status)
-    data: dict[str, Any] = envelope["data"]
+    data: dict[str, Any] = shown_within(envelope["data"])  # names with such characters are off the interface
     return data
 
 
@@ -184,6 +185,6 @@ def _reason(envelope: dict[str, Any], status: int) -> dict[str, Any]:
     return {
         "status": status,
         "code": envelope["code"],
-        "error": error if isinstance(error, str) else None,
-        "msg": str(envelope.get("msg", ""))[:512],
+        "error": shown(error) if isinstance(error, str) else None,
+        "msg": shown(str(envelope.get("msg", ""))[:512]),
     }

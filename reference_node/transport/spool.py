@@ -23,6 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from reference_node import private
+
 CHUNK = 1024 * 1024
 
 
@@ -99,7 +101,7 @@ class Spool:
         with self._lock:
             if self._folder is None:
                 self._folder = Path(tempfile.mkdtemp(prefix="hutong-spool-"))
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private.make(self._folder)
             self.spilled += 1
             return self._folder / f"{next(self._names):012d}"
 
@@ -160,8 +162,7 @@ class Writer:
 
     def _spill(self) -> None:
         self._path = self._spool.new_path()
-        self._path.touch(mode=0o600)
-        self._file = self._path.open("wb", buffering=0)
+        self._file = open(self._path, "wb", buffering=0, opener=private.opener)  # noqa: SIM115 - it has no opener
         for part in self._parts:
             self._file.write(part)
         self._parts = []

@@ -10,8 +10,13 @@
   function el(tag, attributes, ...children) {
     const node = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes || {})) node.setAttribute(name, value);
-    node.append(...children.filter((child) => child !== null));
+    node.append(...children.filter((child) => child !== null).map((child) => (typeof child === "string" ? shown(child) : child)));
     return node;
+  }
+  // What steers a terminal or turns the direction of a text is shown as its escape; what is copied is as it was sent.
+  function shown(text) {
+    const steering = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+    return text.replace(steering, (found) => "\\u" + found.charCodeAt(0).toString(16).padStart(4, "0"));
   }
   function say(key) {
     return el("span", {}, el("span", { lang: "zh" }, words[key].zh), el("span", { lang: "en" }, words[key].en));

@@ -10,7 +10,7 @@ import pytest
 from conformance.harness.errors import Undrivable
 from conformance.harness.profile import parse_profile
 from conformance.harness.profile_model import Hooks
-from conformance.harness.tampering import Act, Kind, altered, of
+from conformance.harness.tampering import Act, Kind, altered, deleted, of
 from reference_node.store.base import DATABASE
 from tests.reference_node.jobbing import allied, folders, workers
 from tests.reference_node.test_task_files import TEXT, fetch, first_done
@@ -60,6 +60,29 @@ def test_the_reference_node_notices_what_its_own_command_alters(tmp_path: Path) 
         assert a.own("ownDatasetQuery", dataset_id="ds-1").data["visibility"] == "PROTECTED"
         with pytest.raises(Undrivable):
             hand(Act.ALTER, Kind.DATASET, "ds-none")
+
+
+@pytest.mark.parametrize(
+    ("kind", "operation", "name"),
+    [(Kind.DATASET, "ownDatasetQuery", "dataset_id"), (Kind.PROJECT, "ownProjectQuery", "project_id")],
+)
+def test_the_reference_node_notices_what_its_own_command_deletes(
+    tmp_path: Path, kind: Kind, operation: str, name: str
+) -> None:
+    """A record deleted from the file of a node that runs is told to be missing; undeleted, it is as it was."""
+    with workers("node-a", data={"node-a": tmp_path / "a"}) as (a,):
+        assert a.own("ownDatasetCreate", dataset_id="it", name="one", visibility="PUBLIC").code == 0
+        assert a.own("ownProjectCreate", project_id="it", name="one").code == 0
+        hand = of(Hooks(tamper=(*OWN, str(tmp_path / "a" / DATABASE))))
+        assert hand is not None
+        with deleted(hand, kind, "it"):
+            assert a.own(operation, **{name: "it"}).error == "STORE_TAMPERED"
+            assert a.own("ownEvidenceHealth").data["status"] == "TAMPERED"
+        assert a.own(operation, **{name: "it"}).data["name"] == "one"
+        assert a.own("ownEvidenceHealth").data["status"] == "INTACT"
+        with pytest.raises(Undrivable):
+            hand(Act.DELETE, kind, "none")
+        assert not list((tmp_path / "a").glob("taken-*"))
 
 
 def test_the_command_alters_what_a_task_has_put_out(tmp_path: Path) -> None:

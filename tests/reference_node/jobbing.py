@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from tests.reference_node.pair import ManualClock, Network, TestNode
 from tests.reference_node.sharing import SECURITY
 
 ECHO = "echo"
+PLACES = [tempfile.gettempdir(), "/data"]  # where datasets and models of tests lie
 
 
 def described(code: str = ECHO, inputs: Sequence[str] = (), **fields: Any) -> Builtin:
@@ -147,7 +149,8 @@ def workers(
 def worker(name: str, clock: ManualClock, network: Network, settings: Mapping[str, Any], runner: Any) -> Worker:
     """Build one node; again with the same data folder it is the node after a restart."""
     own = {key: value.get(name) if isinstance(value, dict) else value for key, value in settings.items()}
-    config = load_config(None, **{"node_id": name, "address": f"http://{name}.test", "background": False, **own})
+    usual = {"node_id": name, "address": f"http://{name}.test", "background": False, "dataset_folders": PLACES}
+    config = load_config(None, **usual | own)
     app = create_app(
         config, clock=clock, outbound=network, identity=Identity(config.data), runner=runner, catalogue=CATALOGUE
     )

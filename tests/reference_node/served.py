@@ -27,7 +27,10 @@ class Served:
 
     def __init__(self, folder: Path, name: str, **settings: Any) -> None:
         self.folder, self.name = folder / name, name
-        self.settings = {"data": str(self.folder), "node_id": name, "port": free_port(), **settings}
+        (self.folder / "datasets").mkdir(mode=0o700, parents=True, exist_ok=True)
+        places = [str(self.folder / "datasets"), str(folder)]  # a relative location is one in the first of them
+        self.settings = {"data": str(self.folder), "node_id": name, "port": free_port(), "dataset_folders": places}
+        self.settings |= settings
         self.start()
 
     def start(self) -> None:

@@ -91,7 +91,7 @@ def gap(tmp_path: Path) -> Iterator[Relay]:
     folder.mkdir()
     relay = Relay(folder, *nodes)
     for node, ids in zip(nodes, (range(300), range(200, 600)), strict=True):
-        (node.folder / "table.csv").write_text("id,kwh\n" + "".join(f"u{n:04d},{n}.5\n" for n in ids))
+        (node.folder / "datasets" / "table.csv").write_text("id,kwh\n" + "".join(f"u{n:04d},{n}.5\n" for n in ids))
     yield relay
     if relay.process.poll() is None:
         relay.end(signal.SIGTERM)

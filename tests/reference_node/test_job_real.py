@@ -24,7 +24,7 @@ def two(tmp_path: Path) -> Iterator[tuple[Served, Served]]:
     contract = a.own("ownContractApply", address=b.address, node_id=b.name)["contract_id"]
     b.own("ownContractConfirm", contract_id=contract, status="APPROVED")
     for node, ids in ((a, range(300)), (b, range(200, 600))):
-        table = node.folder / "table.csv"
+        table = node.folder / "datasets" / "table.csv"
         table.write_text("id,kwh\n" + "".join(f"u{number:04d},{number}.5\n" for number in ids))
         source = {"type": "FILE", "location": "table.csv"}
         node.own("ownDatasetCreate", dataset_id="ds-table", name="table", source=source, visibility="PUBLIC")

@@ -29,8 +29,12 @@ def two(tmp_path: Path) -> Iterator[tuple[Served, Served]]:
     a, b = Served(tmp_path, "node-a"), Served(tmp_path, "node-b")
     contract = a.own("ownContractApply", address=b.address, node_id=b.name)["contract_id"]
     b.own("ownContractConfirm", contract_id=contract, status="APPROVED")
-    (a.folder / "grid.csv").write_text("id,kwh\n" + "".join(f"{item},{kwh}\n" for item, kwh in GRID.items()))
-    pq.write_table(pa.table({"id": list(PLANT), "price": list(PLANT.values())}), b.folder / "plant.parquet")
+    (a.folder / "datasets" / "grid.csv").write_text(
+        "id,kwh\n" + "".join(f"{item},{kwh}\n" for item, kwh in GRID.items())
+    )
+    pq.write_table(
+        pa.table({"id": list(PLANT), "price": list(PLANT.values())}), b.folder / "datasets" / "plant.parquet"
+    )
     for node, name in ((a, "grid.csv"), (b, "plant.parquet")):
         source = {"type": "FILE", "location": name}
         node.own("ownDatasetCreate", dataset_id="ds-table", name=name, source=source, visibility="PUBLIC")

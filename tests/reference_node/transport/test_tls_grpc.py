@@ -270,7 +270,8 @@ def test_a_job_runs_over_grpc_with_national_suites(tmp_path: Path) -> None:
         a, b = (Hand(node) for node in nodes)
         sign(*nodes)
         for node, ids in ((nodes[0], range(30)), (nodes[1], range(20, 60))):
-            table = here.folder / f"data-{node.node.node_id}" / "table.csv"
+            table = here.folder / f"data-{node.node.node_id}" / "datasets" / "table.csv"
+            table.parent.mkdir()
             table.write_text("id,kwh\n" + "".join(f"u{number:04d},{number}.5\n" for number in ids))
             source = {"type": "FILE", "location": "table.csv"}
             Hand(node).own("ownDatasetCreate", dataset_id="ds-table", name="table", source=source, visibility="PUBLIC")

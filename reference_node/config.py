@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from reference_node.domain.places import CLASSES, network_problem
 from reference_node.errors import ConfigError
 from reference_node.evidence.noting import ALWAYS, GROUPS, Act
 from reference_node.security.suites import CERT, SUITES, TLS_SUITES
@@ -93,6 +94,12 @@ def _hosts(value: Any) -> str | None:
     return None if several or _text(value) is None else "an address, or a list of addresses"
 
 
+def _networks(value: Any) -> str | None:
+    fits = isinstance(value, (list, tuple)) and value and all(isinstance(item, str) for item in value)
+    wanted = "a list of " + ", ".join(CLASSES) + " and networks like 10.20.0.0/16"
+    return None if fits and network_problem(value) is None else wanted
+
+
 def _names(value: Any) -> str | None:
     fits = isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
     return None if fits else "a list of names"
@@ -158,6 +165,7 @@ class Config:
     tls_crl: Path | None = _key("tls", None, _path, "crl")  # noqa: RUF009 - the same
     tls_suites: tuple[str, ...] = _key("tls", _TLS_NAMES, _some_of(*_TLS_NAMES), "suites")
     tls_handshake_seconds: float = _key("tls", 10.0, _number(0.1, 600, whole=False), "handshake_seconds")
+    networks: tuple[str, ...] | None = _key("partner", None, _networks)
     timeout_seconds: float = _key("partner", 5.0, _number(0.1, 600, whole=False))
     attempts: int = _key("partner", 3, _number(1, 10))
     poll_seconds: int = _key("partner", 30, _number(1, 86_400))

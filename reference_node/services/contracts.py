@@ -25,7 +25,7 @@ from reference_node.security import certified
 from reference_node.security.guards import Caller
 from reference_node.security.keys import PublicKey
 from reference_node.security.suites import CERT
-from reference_node.services import evidence_terms, offers
+from reference_node.services import addresses, evidence_terms, offers
 from reference_node.store.contracts import ContractRow, PartnerKeyRow
 
 # built once: making and hashing a statement costs as much as running it
@@ -46,6 +46,7 @@ def receive_application(node: Node, session: Session, caller: Caller | None, bod
     if "://[" in body["address"] and node.faults.on("ipv6-address-refused"):
         raise Refusal("REQUEST_INVALID", pointer="/address")
     key = acceptable_key(node, body, body["node_id"])
+    addresses.check(node, session, applicant, body)
     offers.check_application(node, body)
     for over in expired_rows(node, session, applicant):
         settle(node, session, over)

@@ -18,7 +18,7 @@ from reference_node.domain import Status
 from reference_node.errors import Refusal
 from reference_node.node import Node
 from reference_node.security.guards import Caller, opened_by_fault
-from reference_node.services import contracts
+from reference_node.services import addresses, contracts
 from reference_node.store.contracts import ContractRow, OwnNodeRow, PartnerKeyRow
 from reference_node.transport.partner import Peer
 
@@ -108,6 +108,8 @@ def ask_partner(
 
 def own_update(node: Node, session: Session, change: Mapping[str, Any]) -> dict[str, Any]:
     """Change this node's particulars and tell every partner under a contract in force (8.1.3-a, 8.1.3-b)."""
+    if "address" in change:
+        addresses.own(change["address"])
     row = session.get_one(OwnNodeRow, node.node_id, with_for_update=True)
     if node.faults.on("own-update-clears-the-rest"):
         row.description, row.institution = None, "unknown"
@@ -135,6 +137,8 @@ def receive_sync(node: Node, session: Session, caller: Caller, body: Mapping[str
     if node.faults.on("refused-sync-half-kept"):
         row.partner_address = body["address"]
         session.commit()
+    addresses.check(node, session, caller.node_id, body, subjects={"contract_id": row.contract_id})
+    row = contracts.between(node, session, caller, body["contract_id"], fault="sync-under-foreign-contract")
     key = contracts.acceptable_key(node, body, caller.node_id)
     if node.faults.on("sync-ignored"):
         return

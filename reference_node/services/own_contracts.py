@@ -20,7 +20,7 @@ from reference_node.errors import Refusal
 from reference_node.node import Node, log
 from reference_node.security.errors import NoCommonSuite, SecurityFailure
 from reference_node.security.suites import AuthType, negotiate
-from reference_node.services import contracts, evidence_terms, nodes, offers
+from reference_node.services import addresses, contracts, evidence_terms, nodes, offers
 from reference_node.store.contracts import ContractRow
 from reference_node.transport.partner import Peer
 
@@ -32,7 +32,9 @@ def apply(node: Node, session: Session, body: Mapping[str, Any], trace_id: str) 
     now = node.now()
     terms = contract.apply(body.get("expired_time"), now=now)
     kept = contract.evidence_days(body.get(evidence_terms.DAYS))
+    addresses.check(node, session, body["node_id"], body)
     partner = nodes.ask_partner(node, body["address"], body["node_id"], trace_id, fault="own-apply-takes-other-node")
+    addresses.check(node, session, body["node_id"], {"grpc_address": partner.get("grpc_address")})
     auth_type = _common_suite(node, partner.get("auth_types") or [node.config.auth_type])
     application = _application(node, session, body["node_id"], auth_type, terms.expired_time)
     application |= offers.told(node, partner.get("auth_types"))
@@ -79,6 +81,8 @@ def decide(node: Node, session: Session, body: Mapping[str, Any]) -> dict[str, A
     row = _own(node, session, body["contract_id"])
     if row.is_applicant:
         raise Refusal("NOT_YOURS", pointer="/contract_id")
+    if body["status"] == Status.APPROVED:
+        row = _callable(node, session, row)
     before = row.terms
     row.terms = _decided(node, before, body)
     row.updated_at = node.now()
@@ -98,6 +102,13 @@ def decide(node: Node, session: Session, body: Mapping[str, Any]) -> dict[str, A
     if node.faults.on("rejection-not-kept"):
         row.terms = before
     return _told(node, session, row, "contractConfirm", message, silent="rejection-not-sent")
+
+
+def _callable(node: Node, session: Session, row: ContractRow) -> ContractRow:
+    """Return the row again once its addresses were judged anew: no contract is signed with whom nobody could call."""
+    told = {"address": row.partner_address, "grpc_address": row.partner.get("grpc_address")}
+    addresses.check(node, session, row.partner_node_id, told, subjects={"contract_id": row.contract_id})
+    return _own(node, session, row.contract_id)
 
 
 def _decided(node: Node, terms: Terms, body: Mapping[str, Any]) -> Terms:
@@ -171,6 +182,11 @@ def query(node: Node, session: Session, contract_id: str) -> dict[str, Any]:
         refresh(node, session, contract_id)
         row = _own(node, session, contract_id)
     found = record(row)
+    if row.status in (Status.APPLIED, Status.APPROVED):
+        partner, place, over_grpc = row.partner_node_id, row.partner_address, row.partner.get("grpc_address")
+        session.commit()
+        found["resolved"] = addresses.shown(node, partner, place, over_grpc)
+        row = _own(node, session, contract_id)
     if row.status == Status.APPROVED and not row.is_applicant and node.faults.on("own-query-behind"):
         found["status"] = Status.APPLIED.value
     return found

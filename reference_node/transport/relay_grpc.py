@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import grpc
 
+from reference_node.domain.places import IP, Unfit
 from reference_node.errors import ConfigError
 from reference_node.faults import Faults
 from reference_node.proto.transport_pb2 import Inbound, Outbound
@@ -20,7 +21,8 @@ from reference_node.security import signing
 from reference_node.security.tls import SecureChannel
 from reference_node.transport.frames import SEQUENCE, TOPIC, Frame, cut
 from reference_node.transport.partner import Peer
-from reference_node.transport.relay import OK, Outgoing, RelayFailed, Route, refused
+from reference_node.transport.places import Places
+from reference_node.transport.relay import OK, Outgoing, RelayFailed, Route, not_allowed, refused
 from reference_node.transport.relay_http import INVOKE as HTTP_INVOKE
 from reference_node.transport.stamps import TOKEN, VERSION, Stamps
 from reference_node.transport.tls import Called
@@ -39,7 +41,7 @@ OPTIONS: Final = (
 
 
 Dial = Callable[[str], grpc.Channel]  # opens a channel to an address grpc://host:port
-_Target = tuple[str, str]  # host and port, and the node that is there
+_Target = tuple[str, str, tuple[IP, ...]]  # host and port, the node that is there, and the judged IP addresses
 
 
 class GrpcRelay:
@@ -48,6 +50,7 @@ class GrpcRelay:
     def __init__(
         self,
         stamps: Stamps,
+        places: Places,
         *,
         timeout: float,
         chunk: int,
@@ -59,6 +62,7 @@ class GrpcRelay:
         self._faults = Faults() if faults is None else faults
         self._dial = dial
         self._stamps = stamps
+        self._places = places
         self._tls = tls
         self._handshake_seconds = handshake_seconds
         self._timeout = timeout
@@ -70,7 +74,8 @@ class GrpcRelay:
 
     def deliver(self, route: Route, batch: Sequence[Outgoing]) -> None:
         """Hand over a batch in order."""
-        channel = self._channel(route.peer)
+        target = self._target(route.peer)
+        channel = self._channel(target)
         batch = self._bent(batch)
         try:
             if len(batch) == 1 and batch[0].short(self._chunk):
@@ -80,9 +85,9 @@ class GrpcRelay:
         except grpc.RpcError as failure:
             if self._faults.on("grpc-broken-call-taken-as-done"):
                 return
-            way = self._ways.get(_target(route.peer))
+            way = self._ways.get(target)
             if way and self._faults.on("plain-grpc-fallback"):
-                self._channels[_target(route.peer)] = grpc.insecure_channel(urlsplit(route.peer.address).netloc)
+                self._channels[target] = grpc.insecure_channel(urlsplit(route.peer.address).netloc)
             why = (way and way.failure) or _status(failure)
             raise RelayFailed(f"unreachable: {why}", transient=True, heard=False) from failure
 
@@ -99,21 +104,38 @@ class GrpcRelay:
             self._channels.clear()
             self._ways.clear()
 
-    def _channel(self, peer: Peer) -> grpc.Channel:
-        target = _target(peer)
+    def _target(self, peer: Peer) -> _Target:
+        """Return where a node is: the name, and what it leads to just now."""
+        try:
+            found = self._places.judged(peer.address, peer.node_id)
+        except Unfit as unfit:
+            raise not_allowed(unfit) from unfit
+        if not found:
+            raise RelayFailed("unreachable: the name has no address", transient=True, heard=False)
+        return urlsplit(peer.address).netloc, peer.node_id, found
+
+    def _channel(self, target: _Target) -> grpc.Channel:
         with self._lock:
             if target not in self._channels:
+                self._forget(target)
                 self._channels[target] = self._open(target)
             return self._channels[target]
 
+    def _forget(self, target: _Target) -> None:
+        """Close what leads to where a name led before."""
+        for former in [item for item in self._channels if item[:2] == target[:2]]:
+            self._channels.pop(former).close()
+            if former in self._ways:
+                self._ways.pop(former).close()
+
     def _open(self, target: _Target) -> grpc.Channel:
-        netloc, node_id = target
+        netloc, node_id, found = target
         if self._dial is not None:
             return self._dial(f"grpc://{netloc}")
         if self._tls is None:
-            return grpc.insecure_channel(netloc, options=OPTIONS)
+            return grpc.insecure_channel(_pinned(netloc, found), options=(*OPTIONS, ("grpc.default_authority", netloc)))
         parts = urlsplit(f"//{netloc}")
-        called = Called(parts.hostname or "", parts.port or 0, node_id)
+        called = Called(parts.hostname or "", parts.port or 0, node_id, tuple(map(str, found)))
         try:
             self._folder = self._folder or Folder()
             way = self._ways[target] = Way(self._tls, self._folder, called, self._handshake_seconds)
@@ -202,8 +224,11 @@ class _Progress:
         threading.Thread(target=_watch, name="stream-watch", daemon=True).start()
 
 
-def _target(peer: Peer) -> _Target:
-    return urlsplit(peer.address).netloc, peer.node_id
+def _pinned(netloc: str, found: tuple[IP, ...]) -> str:
+    """Return judged addresses as gRPC names them; of two versions of IP, which it does not mix, that of the first."""
+    port, version = netloc.rpartition(":")[2], found[0].version
+    spelled = "{}:{}" if version == 4 else "[{}]:{}"
+    return f"ipv{version}:" + ",".join(spelled.format(item, port) for item in found if item.version == version)
 
 
 def _judge(answer: Outbound) -> None:

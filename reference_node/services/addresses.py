@@ -11,39 +11,61 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from reference_node.domain.places import GRPC, Unfit, read
+from reference_node.domain.places import GRPC, HTTP, SPOOL, Reason, Unfit, read
 from reference_node.errors import Refusal
 from reference_node.evidence.noting import Act, Noted, note
 from reference_node.node import Node
 
-_OVER_GRPC: Final = frozenset({GRPC})
+_SCHEMES: Final = {"address": HTTP | {SPOOL}, "grpc_address": frozenset({GRPC})}
 
 
 def check(
-    node: Node, session: Session, node_id: str, told: Mapping[str, Any], *, subjects: Mapping[str, str] | None = None
+    node: Node,
+    session: Session,
+    node_id: str,
+    told: Mapping[str, Any],
+    *,
+    subjects: Mapping[str, str] | None = None,
+    fault: str = "hostile-address-taken",
 ) -> None:
     """Return when the addresses that are told for a node may be called; else keep a record and raise Refusal."""
     session.commit()
-    for name, schemes in (("address", None), ("grpc_address", _OVER_GRPC)):
-        if not told.get(name) or node.faults.on(f"hostile-{name.replace('_', '-')}-taken"):
+    for name in ("address", "grpc_address"):
+        unfit = _unfit(node, node_id, name, told.get(name))
+        if unfit is None or _overlooked(node, name, unfit, fault):
             continue
-        try:
-            node.places.told(told[name], node_id, **({} if schemes is None else {"schemes": schemes}))
-        except Unfit as unfit:
-            said = {"reason": unfit.reason.value, "field": name}
-            note(session, Noted(Act.ADDRESS_REFUSED, dict(subjects or {"node_id": node_id}), node_id, said))
-            session.commit()
-            raise Refusal("ADDRESS_NOT_ALLOWED", pointer=f"/{name}", reason=unfit.reason.value) from None
+        said = {"reason": unfit.reason.value, "field": name}
+        note(session, Noted(Act.ADDRESS_REFUSED, dict(subjects or {"node_id": node_id}), node_id, said))
+        session.commit()
+        raise Refusal("ADDRESS_NOT_ALLOWED", pointer=f"/{name}", reason=unfit.reason.value)
+
+
+def _unfit(node: Node, node_id: str, name: str, told: str | None) -> Unfit | None:
+    try:
+        if told is not None:
+            node.places.told(told, node_id, schemes=_SCHEMES[name])
+    except Unfit as unfit:
+        return unfit
+    return None
+
+
+def _overlooked(node: Node, name: str, unfit: Unfit, fault: str) -> bool:
+    """Tell whether a defect does not see what is wrong with an address."""
+    if unfit.reason is Reason.OWN:
+        return False
+    if name == "grpc_address":
+        return node.faults.on("hostile-grpc-address-taken")
+    return node.faults.on(fault) or (unfit.reason is Reason.HOST and node.faults.on("odd-host-taken-unread"))
 
 
 def shown(node: Node, node_id: str, address: str, grpc_address: str | None) -> list[str]:
     """Return the IP addresses that a node's addresses lead to just now, for whoever decides upon its contract."""
     found: dict[str, None] = {}
-    for item, schemes in ((address, None), (grpc_address, _OVER_GRPC)):
+    for name, item in (("address", address), ("grpc_address", grpc_address)):
         if item is None:
             continue
         try:
-            judged = node.places.told(item, node_id, **({} if schemes is None else {"schemes": schemes}))
+            judged = node.places.told(item, node_id, schemes=_SCHEMES[name])
         except Unfit as unfit:
             found |= {f"not allowed: {unfit.reason}": None}
         else:

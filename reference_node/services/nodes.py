@@ -82,6 +82,13 @@ def own_query(node: Node, session: Session, node_id: str) -> dict[str, Any]:
     return {"node_id": node_id, "address": row.partner_address, **row.partner}
 
 
+def query_partner(node: Node, session: Session, query: Mapping[str, Any], trace_id: str) -> dict[str, Any]:
+    """Ask the node at the address that the operator gives who it is (8.1.1-b)."""
+    if not node.faults.on("refused-address-called"):
+        addresses.check(node, session, query["node_id"], query)
+    return ask_partner(node, query["address"], query["node_id"], trace_id)
+
+
 def ask_partner(
     node: Node, address: str, node_id: str, trace_id: str, *, fault: str = "partner-query-takes-other-node"
 ) -> dict[str, Any]:
@@ -134,11 +141,14 @@ def receive_sync(node: Node, session: Session, caller: Caller, body: Mapping[str
     row = contracts.between(node, session, caller, body["contract_id"], fault="sync-under-foreign-contract")
     if row.status != Status.APPROVED and not opened_by_fault(node, row.end_reason):
         raise Refusal("CONTRACT_NOT_ACTIVE", pointer="/contract_id")
+    if node.faults.on("refused-address-kept"):
+        row.partner_address = body["address"]
+    subjects = {"contract_id": row.contract_id}
+    addresses.check(node, session, caller.node_id, body, subjects=subjects, fault="hostile-update-taken")
+    row = contracts.between(node, session, caller, body["contract_id"], fault="sync-under-foreign-contract")
     if node.faults.on("refused-sync-half-kept"):
         row.partner_address = body["address"]
         session.commit()
-    addresses.check(node, session, caller.node_id, body, subjects={"contract_id": row.contract_id})
-    row = contracts.between(node, session, caller, body["contract_id"], fault="sync-under-foreign-contract")
     key = contracts.acceptable_key(node, body, caller.node_id)
     if node.faults.on("sync-ignored"):
         return

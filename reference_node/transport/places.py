@@ -18,7 +18,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
 
-from reference_node.domain.places import HTTP, IP, SPOOL, Place, Policy, Reason, Unfit, read
+from reference_node.domain.places import IP, SPOOL, Place, Policy, Reason, Unfit, read
 from reference_node.faults import Faults
 
 Resolver = Callable[[str], Sequence[str]]
@@ -66,7 +66,7 @@ class Places:
         place = self._read(address, node_id)
         return () if place.scheme == SPOOL else self.connectable(place.host, place.port)
 
-    def told(self, address: str, node_id: str, *, schemes: frozenset[str] = HTTP | {SPOOL}) -> tuple[IP, ...]:
+    def told(self, address: str, node_id: str, *, schemes: frozenset[str]) -> tuple[IP, ...]:
         """Judge an address that somebody tells, or that is to be shown; a name is looked up for a second at most."""
         place = self._read(address, node_id)
         if place.scheme not in schemes:

@@ -126,7 +126,7 @@ def test_address_spelled(world: World) -> None:
 
 @scenario()
 def test_address_of_third_node(world: World) -> None:
-    """A partner's job says where a third node is, which is somewhere else; the target sends that node a message."""
+    """A partner's job says where a third node is, which is elsewhere; the target sends that node a message (9.2-g)."""
     sessions.drivable(world)
     partner, third = work.played(world), work.played(world, "third")
     codes = work.registered(world)

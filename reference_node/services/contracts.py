@@ -93,6 +93,10 @@ def receive_application(node: Node, session: Session, caller: Caller | None, bod
 
 def receive_decision(node: Node, session: Session, caller: Caller | None, body: Mapping[str, Any]) -> None:
     """Take the decision of the node that was applied to (8.1.2-b); the same one again is answered as before."""
+    spoken = None if caller is None else body.get("grpc_address")
+    if caller is not None and spoken is not None:
+        subjects = {"contract_id": body["contract_id"]}
+        addresses.check(node, session, caller.node_id, {"grpc_address": spoken}, subjects=subjects)
     row = session.get(ContractRow, body["contract_id"], with_for_update=True)
     if row is None:
         raise Refusal("CONTRACT_NOT_FOUND", pointer="/contract_id")
@@ -110,6 +114,8 @@ def receive_decision(node: Node, session: Session, caller: Caller | None, body: 
     if repeated or node.faults.on("confirm-ignored"):
         return
     adopt(node, session, row, decision, key, body)
+    if spoken is not None:
+        row.partner = {**row.partner, "grpc_address": spoken}
 
 
 def adopt(

@@ -34,7 +34,6 @@ def apply(node: Node, session: Session, body: Mapping[str, Any], trace_id: str) 
     kept = contract.evidence_days(body.get(evidence_terms.DAYS))
     addresses.check(node, session, body["node_id"], body)
     partner = nodes.ask_partner(node, body["address"], body["node_id"], trace_id, fault="own-apply-takes-other-node")
-    addresses.check(node, session, body["node_id"], {"grpc_address": partner.get("grpc_address")})
     auth_type = _common_suite(node, partner.get("auth_types") or [node.config.auth_type])
     application = _application(node, session, body["node_id"], auth_type, terms.expired_time)
     application |= offers.told(node, partner.get("auth_types"))
@@ -45,7 +44,7 @@ def apply(node: Node, session: Session, body: Mapping[str, Any], trace_id: str) 
         role=Role.APPLICANT.value,
         partner_node_id=body["node_id"],
         partner_address=body["address"],
-        partner=contracts.particulars_of(partner),
+        partner=contracts.particulars_of({**partner, "grpc_address": None}),  # which nobody has signed
         own_auth_type=auth_type,
         evidence_retention_days=kept,
         created_at=now,
@@ -97,11 +96,16 @@ def decide(node: Node, session: Session, body: Mapping[str, Any]) -> dict[str, A
     if node.faults.on("confirm-tells-other-period"):
         message["expired_time"] = row.expired_time + 1
     if row.status == Status.APPROVED:
-        message |= evidence_terms.told(row)
+        message |= evidence_terms.told(row) | _spoken(nodes.particulars(node, session, row.partner_node_id))
         return _told(node, session, row, "contractConfirm", message, silent="confirm-not-sent")
     if node.faults.on("rejection-not-kept"):
         row.terms = before
     return _told(node, session, row, "contractConfirm", message, silent="rejection-not-sent")
+
+
+def _spoken(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where this node speaks gRPC, if it does: the applicant takes nobody's word but the one that is signed."""
+    return {name: own[name] for name in ("grpc_address",) if name in own}
 
 
 def _callable(node: Node, session: Session, row: ContractRow) -> ContractRow:

@@ -10,9 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import structlog
+
 from reference_node.domain.places import Unfit
 from reference_node.transport.partner import Peer
 from reference_node.transport.spool import Content
+
+log = structlog.get_logger("reference_node")
 
 OK: Final = "E0000000000"
 NOTHING: Final = "E0000000404"
@@ -90,8 +94,9 @@ def code_of(name: str, status: int) -> str:
     return _CODES.get(name) or _BY_STATUS.get(status, fallback)
 
 
-def not_allowed(unfit: Unfit) -> RelayFailed:
+def not_allowed(unfit: Unfit, peer: Peer) -> RelayFailed:
     """Return that a message goes nowhere: its address is none that this node goes to."""
+    log.warning("message not sent: the address is not allowed", partner=peer.node_id, reason=unfit.reason.value)
     return RelayFailed(f"the address is not allowed: {unfit.reason}", transient=False, heard=False)
 
 

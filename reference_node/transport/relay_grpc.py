@@ -109,7 +109,7 @@ class GrpcRelay:
         try:
             found = self._places.judged(peer.address, peer.node_id)
         except Unfit as unfit:
-            raise not_allowed(unfit) from unfit
+            raise not_allowed(unfit, peer) from unfit
         if not found:
             raise RelayFailed("unreachable: the name has no address", transient=True, heard=False)
         return urlsplit(peer.address).netloc, peer.node_id, found

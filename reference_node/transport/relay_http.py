@@ -45,7 +45,7 @@ class HttpRelay:
             else:
                 answer = self._transport(route, batch)
         except Unfit as unfit:
-            raise not_allowed(unfit) from unfit
+            raise not_allowed(unfit, route.peer) from unfit
         except seam.Unreachable as unreachable:
             raise RelayFailed(f"unreachable: {unreachable}", transient=True, heard=False) from unreachable
         _judge(answer, bare=route.passthrough and len(batch) == 1)

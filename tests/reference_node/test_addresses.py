@@ -12,7 +12,7 @@ from reference_node.domain.places import Policy
 from reference_node.schedule import sessions
 from reference_node.store.jobs import JobRow, find_job
 from reference_node.store.outbox import OutboxRow
-from tests.reference_node.jobbing import Worker, agree_flow, allied, config, dag, workers
+from tests.reference_node.jobbing import Worker, agree_flow, allied, config, dag, settle, workers
 from tests.reference_node.pair import Reply, Stranger, TestNode, apply, nodes, sign_contract
 
 Two = tuple[TestNode, TestNode]
@@ -82,16 +82,22 @@ def test_an_application_from_nowhere_is_refused_with_a_record(
 
 @pytest.mark.parametrize("grpc", ["grpc://u@node-x.test:1", "grpc://node-x.test:99999", "grpc://10.0.0.1:1"])
 def test_an_address_for_grpc_is_judged_alike(two: Two, stranger: Stranger, grpc: str) -> None:
-    """In an application, in an update, and in what a node that is asked says of itself."""
+    """In an application, in an update, and in a decision."""
     a, b = two
     body = stranger.particulars()
     assert b.signed("contractApply", stranger, **body, grpc_address=grpc).data["pointer"] == "/grpc_address"
     contract_id = sign_contract(a, b)
     sync = particulars(a, contract_id)
     assert b.signed("nodeSync", a.as_stranger(), **sync, grpc_address=grpc).error == "ADDRESS_NOT_ALLOWED"
-    a.node.grpc_listening = grpc
-    told = b.own("ownContractApply", address=a.address, node_id=a.id)
+    a.clock.advance(1)
+    waiting = apply(b, a)
+    yes = {"contract_id": waiting, "status": "APPROVED", "expired_time": b.contract(waiting)["expired_time"]}
+    yes |= {name: sync[name] for name in ("auth_type", "auth_credential")}
+    told = b.signed("contractConfirm", a.as_stranger(), **yes, grpc_address=grpc)
     assert (told.error, told.data["pointer"]) == ("ADDRESS_NOT_ALLOWED", "/grpc_address")
+    assert b.contract(waiting)["status"] == "APPLIED"
+    assert b.signed("contractConfirm", a.as_stranger(), **yes, grpc_address="grpc://node-a.test:1").code == 0
+    assert b.own("ownNodeQuery", node_id=a.id).data["grpc_address"] == "grpc://node-a.test:1"
 
 
 def particulars(node: TestNode, contract_id: str, **changes: Any) -> dict[str, Any]:
@@ -211,6 +217,17 @@ def test_a_policy_without_loopback_calls_nobody_here() -> None:
         assert a.network.sent == []
 
 
+def test_where_a_node_speaks_grpc_it_has_to_have_signed(two: Two) -> None:
+    """What it says unsigned, to whoever asks who it is, does not count; what it says with its decision does."""
+    a, b = two
+    b.node.grpc_listening = "grpc://node-b.test:1"
+    contract_id = apply(a, b)
+    assert "grpc_address" in a.own("ownPartnerQuery", address=b.address, node_id=b.id).data
+    assert "grpc_address" not in a.own("ownNodeQuery", node_id=b.id).data
+    assert b.own("ownContractConfirm", contract_id=contract_id, status="APPROVED").code == 0
+    assert a.own("ownNodeQuery", node_id=b.id).data["grpc_address"] == "grpc://node-b.test:1"
+
+
 # --- third nodes ------------------------------------------------------------------------------------------------------
 
 Three = tuple[Worker, Worker, Worker]
@@ -264,6 +281,21 @@ def test_neither_the_operator_nor_an_initiator_redirects_a_party(three: Three) -
     told = b.signed("jobCreateAll", a.as_stranger(), job_id="job-1", flow_id=flow_id, dag=dag(), config=wanted)
     assert told.error == "ADDRESS_NOT_AGREED"
     assert [node.own("ownJobList").data["total"] for node in three] == [0, 0, 0]
+
+
+def test_an_order_to_a_forbidden_place_ends_the_job_with_a_record(three: Three) -> None:
+    """8.4.3-b: the scheduler does not try for its whole patience what it will not call."""
+    a, b, c = three
+    flow_id = agree_flow(a, b, c, dag=dag())
+    job_id = a.own("ownJobCreate", flow_id=flow_id, dag=dag(), config=config(a, b, c)).data["job_id"]
+    a.node.places._verdict = Policy(("127.0.0.1/32",)).judge
+    a.node.places._resolver = lambda name: ("127.0.0.2",) if name == "node-c.test" else ("127.0.0.1",)
+    assert a.own("ownJobStart", job_id=job_id).code == 0
+    settle(a, b, c)
+    assert a.status(job_id) == "FINISHED"
+    assert "ADDRESS_NOT_ALLOWED loopback" in a.job(job_id)["detail"]
+    record = records(a)[0]
+    assert (record["counterpart"], record["act"]) == (c.id, "address.refused")
 
 
 def test_what_the_contract_says_may_be_repeated(three: Three) -> None:

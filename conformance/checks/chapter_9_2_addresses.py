@@ -28,7 +28,14 @@ def refused_application_leaves_no_contract(story: Story) -> Iterator[Finding]:
     """Of an application whose address was refused nothing waits for a decision."""
     if any(story.step(f"apply-{name}").reading.accepted for name in story.fact("wrong")):
         return  # another check's finding
-    yield from expect.shows(story, "listed", "/total", 0, "REFUSED_APPLICATION_KEPT")
+    listed = story.step("listed")
+    records = listed.get("/records")
+    if not isinstance(records, list) or not story.step("apply").reading.accepted:
+        raise NoTwin("listed")
+    kept = [row for row in records if isinstance(row, dict) and row.get("partner_node_id") == story.fact("partner")]
+    if kept:
+        code = "REFUSED_APPLICATION_KEPT"
+        yield expect.finding(code, listed, pointer="/records", expected="no contract", actual=len(kept))
 
 
 @check("8.1.2-a", "address_application", "OWN_ADDRESS_TAKEN")

@@ -78,6 +78,7 @@ def decision(partner: Partner, status: str, expired_time: int | None = None) -> 
         "auth_type": partner.key.auth_type,
         "auth_credential": partner.key.credential,
     }
+    said |= {name: partner.particulars[name] for name in ("grpc_address",) if name in partner.particulars}
     return said if expired_time is None else {**said, "expired_time": expired_time}
 
 

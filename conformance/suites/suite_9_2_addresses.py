@@ -59,6 +59,7 @@ def test_address_application(world: World) -> None:
     body, listed = partner.application(contracts.until(world)), {"partner_node_id": partner.node_id}
     wrong = {**_hostile(body["address"]), "own": world.profile.target.url}
     world.fact("wrong", list(wrong))
+    world.fact("partner", partner.node_id)
     for name, address in wrong.items():
         world.call(f"apply-{name}", partner, "contractApply", {**body, "address": address}, breaks=SOUND)
     world.own("listed", "ownContractList", listed)

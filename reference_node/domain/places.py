@@ -2,7 +2,8 @@
 
 An address is taken in plain spelling only: `0`, `2130706433` or `0x7f.1` are loopback to a resolver and nothing to a
 reader, so they are refused whatever the policy. What is left is a literal IP address or a name; a name says where it
-leads only when it is resolved, so each resolved address is judged (`Policy.judge`), never the name.
+leads only when it is resolved, so each resolved address is judged (`Policy.judge`), never the name. What is taken is
+written down in `specs/protocols/addresses.md`.
 
 >>> read("http://127.0.0.1:8801/a").origin
 ('127.0.0.1', 8801)

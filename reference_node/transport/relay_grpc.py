@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from ipaddress import IPv4Address
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -112,7 +113,9 @@ class GrpcRelay:
             raise not_allowed(unfit, peer) from unfit
         if not found:
             raise RelayFailed("unreachable: the name has no address", transient=True, heard=False)
-        return urlsplit(peer.address).netloc, peer.node_id, found
+        first = found[0].version  # the order within a version is another at each lookup, and means nothing
+        ordered = tuple(sorted(found, key=lambda item: (item.version != first, int(item))))
+        return urlsplit(peer.address).netloc, peer.node_id, ordered
 
     def _channel(self, target: _Target) -> grpc.Channel:
         with self._lock:
@@ -225,10 +228,12 @@ class _Progress:
 
 
 def _pinned(netloc: str, found: tuple[IP, ...]) -> str:
-    """Return judged addresses as gRPC names them; of two versions of IP, which it does not mix, that of the first."""
-    port, version = netloc.rpartition(":")[2], found[0].version
-    spelled = "{}:{}" if version == 4 else "[{}]:{}"
-    return f"ipv{version}:" + ",".join(spelled.format(item, port) for item in found if item.version == version)
+    """Return judged addresses as gRPC names them; of both versions those of IPv4 are spelled as mapped."""
+    port = netloc.rpartition(":")[2]
+    if all(isinstance(item, IPv4Address) for item in found):
+        return "ipv4:" + ",".join(f"{item}:{port}" for item in found)
+    spelled = (f"::ffff:{item}" if isinstance(item, IPv4Address) else str(item) for item in found)
+    return "ipv6:" + ",".join(f"[{item}]:{port}" for item in spelled)
 
 
 def _judge(answer: Outbound) -> None:

@@ -148,6 +148,18 @@ def test_grpc_goes_to_the_judged_address_and_not_elsewhere(nodes: tuple[Served, 
     assert b.sessions.pop(there, "one", 0.1) is None
 
 
+@pytest.mark.parametrize("answer", [("::1", "127.0.0.1"), ("127.0.0.1", "::1"), ("127.0.0.3", "127.0.0.1")])
+def test_grpc_takes_whichever_judged_address_answers(nodes: tuple[Served, Served], answer: Sequence[str]) -> None:
+    """Of both versions of IP; the node listens at one of the addresses only."""
+    a, b = nodes
+    open_session(b)
+    address = named(nodes, answer)
+    a.server.node.places._verdict = Policy(("loopback",)).judge
+    session = a.sessions.open(SESSION, TOKEN, {"guest.0": "node-a", "host.0": "node-b"}, {"node-b": address})
+    a.sessions.push(session, "node-b", "one", a.sessions.spool.keep(b"first"), 5)
+    assert a.sessions.flush(SESSION, 10)
+
+
 def test_messages_over_http_are_judged_alike(nodes: tuple[Served, Served]) -> None:
     """The policy of the node is turned: nothing of a session leaves, its token neither."""
     a, b = nodes

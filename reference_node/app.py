@@ -47,6 +47,7 @@ from reference_node.store.tally import Tally
 from reference_node.transport.outbound import HttpOutbound, Outbound
 from reference_node.transport.outbox import Outbox
 from reference_node.transport.partner import Partner
+from reference_node.transport.places import Places, Resolver, policy_of, resolve
 from reference_node.transport.relay_grpc import Dial
 from reference_node.transport.wiring import data_plane
 
@@ -70,8 +71,9 @@ def create_app(
     runner: Runner | None = None,
     catalogue: Catalogue | None = None,
     dial: Dial | None = None,
+    resolver: Resolver | None = None,
 ) -> flask.Flask:
-    """Build a node, which `node_of` returns; what is not given is the real thing: clock, sockets, keys on disk."""
+    """Build a node, which `node_of` returns; what is not given is the real thing: clock, names, sockets, keys."""
     log.configure()
     config = config or Config()
     clock = clock or SystemClock()
@@ -87,12 +89,24 @@ def create_app(
     node_id = _own_node(store, config)
     trust = trust_of(config, faults)
     tls = channel_of(config, trust, node_id)
-    outbound = outbound or HttpOutbound(tls, config.tls_handshake_seconds, faults=faults)
+    places = _places(config, resolver, faults)
+    outbound = outbound or HttpOutbound(tls, config.tls_handshake_seconds, places=places, faults=faults)
     # services of this node's own need not speak TLS
-    prober = outbound if tls is None else HttpOutbound(tls, config.tls_handshake_seconds, plain=True)
+    prober = (
+        HttpOutbound(tls, config.tls_handshake_seconds, plain=True) if isinstance(outbound, HttpOutbound) else outbound
+    )
     links = _links(node_id, config, identity, clock, faults)
     outbound = outbound if links is None else GapOutbound(outbound, links)
-    partner = Partner(node_id, config, clock=clock, outbound=outbound, identity=identity, faults=faults, probe=prober)
+    partner = Partner(
+        node_id,
+        config,
+        clock=clock,
+        outbound=outbound,
+        identity=identity,
+        faults=faults,
+        places=places,
+        probe=prober,
+    )
     app = flask.Flask(__name__, static_folder=None)
     node = Node(
         node_id=node_id,
@@ -102,8 +116,9 @@ def create_app(
         faults=faults,
         identity=identity,
         partner=partner,
+        places=places,
         outbox=Outbox(store, partner, clock, config, faults),
-        sessions=data_plane(node_id, config, store, clock, outbound, identity, faults, tls, dial),
+        sessions=data_plane(node_id, config, store, clock, outbound, identity, faults, places, tls, dial),
         chores=CHORES,
         contract_ended=CONTRACT_ENDED,
         runner=runner or launcher,
@@ -120,6 +135,7 @@ def create_app(
         gap=links,
         listening=f"{'http' if tls is None else 'https'}://{config.hosts[0]}:{config.port}",
     )
+    places.announced = partial(_announced, node)
     app.extensions[EXTENSION] = node
     vault.overlook = lambda table: table in _UNNOTICED and faults.on(_UNNOTICED[table])
     if runner is None and config.background:
@@ -133,6 +149,18 @@ def node_of(app: flask.Flask) -> Node:
     """Return the node inside an application."""
     node: Node = app.extensions[EXTENSION]
     return node
+
+
+def _places(config: Config, resolver: Resolver | None, faults: Faults) -> Places:
+    policy = policy_of(config.networks, config.hosts)
+    return Places(policy, resolver=resolver or resolve, beyond=frozenset(config.gap_partners), faults=faults)
+
+
+def _announced(node: Node) -> list[str]:
+    """Return where this node says that it is: its own addresses, which are nobody else's."""
+    with node.store.read() as session:
+        kept = session.scalar(select(OwnNodeRow.address))
+    return [address for address in (kept, node.config.grpc_address, node.grpc_listening) if address]
 
 
 def _check_allowed(config: Config, catalogue: Catalogue) -> None:

@@ -18,6 +18,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from reference_node.domain.places import CLASSES, network_problem
 from reference_node.errors import ConfigError
 from reference_node.evidence.noting import ALWAYS, GROUPS, Act
 from reference_node.runtime.confinement import ANY, NODE
@@ -100,12 +101,18 @@ def _hosts(value: Any) -> str | None:
     return None if several or _text(value) is None else "an address, or a list of addresses"
 
 
-def _networks(value: Any) -> str | None:
+def _sources(value: Any) -> str | None:
     try:
         fits = isinstance(value, (list, tuple)) and all(ip_network(item, strict=False) is not None for item in value)
     except (TypeError, ValueError):
         fits = False
     return None if fits else "a list of addresses or networks, such as 10.0.0.7 or 10.0.0.0/24"
+
+
+def _networks(value: Any) -> str | None:
+    fits = isinstance(value, (list, tuple)) and value and all(isinstance(item, str) for item in value)
+    wanted = "a list of " + ", ".join(CLASSES) + " and networks like 10.20.0.0/16"
+    return None if fits and network_problem(value) is None else wanted
 
 
 def _names(value: Any) -> str | None:
@@ -170,7 +177,7 @@ class Config:
     connections: int = _key("server", 16_384, _number(16, 1_000_000))
     connections_per_address: int = _key("server", 1024, _number(1, 1_000_000))
     buffer_mib: int = _key("server", 64, _number(4, 65_536))
-    proxy_protocol_from: tuple[str, ...] = _key("server", (), _networks)
+    proxy_protocol_from: tuple[str, ...] = _key("server", (), _sources)
     background: bool = _key("server", True, _flag)
     standby: bool = _key("server", False, _flag)
     auth_types: tuple[str, ...] = _key("security", AUTH_TYPES, _some_of(*AUTH_TYPES, CERT))
@@ -191,6 +198,7 @@ class Config:
     tls_crl: Path | None = _key("tls", None, _path, "crl")  # noqa: RUF009 - the same
     tls_suites: tuple[str, ...] = _key("tls", _TLS_NAMES, _some_of(*_TLS_NAMES), "suites")
     tls_handshake_seconds: float = _key("tls", 10.0, _number(0.1, 600, whole=False), "handshake_seconds")
+    networks: tuple[str, ...] | None = _key("partner", None, _networks)
     timeout_seconds: float = _key("partner", 5.0, _number(0.1, 600, whole=False))
     attempts: int = _key("partner", 3, _number(1, 10))
     poll_seconds: int = _key("partner", 30, _number(1, 86_400))

@@ -29,6 +29,7 @@ from reference_node.store.contracts import ContractRow
 from reference_node.store.shared import Leadership
 from reference_node.transport.outbox import Outbox
 from reference_node.transport.partner import Partner
+from reference_node.transport.places import Places
 from reference_node.transport.sessions import Sessions
 
 log = structlog.get_logger("reference_node")
@@ -62,6 +63,7 @@ class Node:
     faults: Faults
     identity: Identity
     partner: Partner
+    places: Places
     outbox: Outbox
     sessions: Sessions
     chores: Sequence[Callable[[Node], None]]

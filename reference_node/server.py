@@ -123,9 +123,11 @@ class NodeServer:
                 hint="choose another --port, 0 takes a free one",
             ) from failure
         self.node.listening = self.address
+        self.node.places.bound = tuple(server.bind_addr[:2] for server in self._servers)
         if self._config.grpc_port is not None:
             self._grpc = _grpc_server(self.node, self._config)
             self.node.grpc_listening = self._config.grpc_address or self._grpc.address
+            self.node.places.bound += ((self._config.hosts[0], self._grpc.port),)
             if self.node.faults.on("grpc-announced-elsewhere"):
                 self.node.grpc_listening = "grpc://127.0.0.1:1"
         for server in self._servers:

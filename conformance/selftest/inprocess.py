@@ -199,6 +199,11 @@ class HeldRunner:
         self._running.clear()
 
 
+def at_home(_name: str) -> tuple[str, ...]:
+    """Resolve every name to this machine: nothing is looked up where all are in one process."""
+    return ("127.0.0.1",)
+
+
 class Network:
     """Carries what a node sends: to the other node, or to the harness's receiver."""
 
@@ -238,7 +243,9 @@ class SecondNode:
         if self._app is None:
             config = load_config(None, node_id=PEER_ID, address=PEER_URL, background=False)
             identity = Identity(operator_token=TOKEN)
-            self._app = create_app(config, clock=self._clock, outbound=self._network, identity=identity)
+            self._app = create_app(
+                config, clock=self._clock, outbound=self._network, identity=identity, resolver=at_home
+            )
         return InProcessTransport(self._app).send(request, timeout)
 
     def close(self) -> None:
@@ -354,7 +361,13 @@ def lab(faults: Sequence[str] = ()) -> Lab:
     )
     identity = Identity(operator_token=TOKEN)
     app = create_app(
-        config, clock=clock, outbound=network, identity=identity, runner=HeldRunner(clock), dial=network.dial
+        config,
+        clock=clock,
+        outbound=network,
+        identity=identity,
+        runner=HeldRunner(clock),
+        dial=network.dial,
+        resolver=at_home,
     )
     node = node_of(app)
     node.grpc_listening = GRPC

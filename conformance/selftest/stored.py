@@ -34,6 +34,7 @@ from conformance.selftest.inprocess import (
     InProcessTransport,
     Network,
     SteppedClock,
+    at_home,
 )
 from reference_node.app import create_app, node_of
 from reference_node.config import load_config
@@ -81,7 +82,14 @@ class Site:
                 faults=tuple(self.faults.hits),
             )
             runner = HeldRunner(self.clock)
-            app = create_app(config, clock=self.clock, outbound=self.network, runner=runner, faults=self.faults)
+            app = create_app(
+                config,
+                clock=self.clock,
+                outbound=self.network,
+                runner=runner,
+                faults=self.faults,
+                resolver=at_home,
+            )
             event.listen(node_of(app).store.engine, "checkout", self._limit)
             self.apps.append(app)
             node_of(app).pump()

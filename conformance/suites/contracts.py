@@ -81,6 +81,7 @@ def decision(partner: Partner, status: str, expired_time: int | None = None) -> 
     }
     if partner.signature_base > signing.OLDEST:
         said[signing.ANNOUNCED] = partner.signature_base
+    said |= {name: partner.particulars[name] for name in ("grpc_address",) if name in partner.particulars}
     return said if expired_time is None else {**said, "expired_time": expired_time}
 
 

@@ -44,10 +44,15 @@ def opened(
 ) -> Line:
     """Have a job of the partner's run on the target; return the session of that job."""
     flow_id, plan = flow
-    token = world.id(f"token-{slug}")
     asked = work.offer(world, partner, flow_id, plan, f"job-{slug}", task_params=ANNOUNCE, **settings)
-    job_id = world.fact(f"{slug}:job", str(asked["job_id"]))
+    token = world.id(f"token-{slug}")
     world.call(f"{slug}:create", partner, "jobCreate", {**asked, "session_token": token}).at("")
+    return running(world, partner, str(asked["job_id"]), token, slug)
+
+
+def running(world: World, partner: Partner, job_id: str, token: str, slug: str) -> Line:
+    """Have a job that the partner has created run on the target; return the session of that job."""
+    world.fact(f"{slug}:job", job_id)
     world.call(f"{slug}:start", partner, "jobStart", {"job_id": job_id}).at("")
     task_id = world.id(f"task-{slug}")
     began = {"task_id": task_id, "job_id": job_id, "task_name": "first"}

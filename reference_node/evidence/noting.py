@@ -26,6 +26,7 @@ class Act(StrEnum):
     CONTRACT_ENDED = "contract.ended"
     KEY_ROTATED = "key.rotated"
     NODE_CHANGED = "node.changed"
+    ADDRESS_REFUSED = "address.refused"
     IDENTITY_FAILED = "identity.failed"
     IDENTITY_LOCKED_OUT = "identity.locked_out"
     APPROVAL_APPLIED = "approval.applied"

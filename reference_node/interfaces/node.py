@@ -69,7 +69,7 @@ def own_node_update(call: Call) -> dict[str, Any]:
 
 def own_partner_query(call: Call) -> dict[str, Any]:
     """8.1.1-b: ask the node at an address who it is."""
-    return nodes.ask_partner(call.node, call.query["address"], call.query["node_id"], call.trace_id)
+    return nodes.query_partner(call.node, call.session, call.query, call.trace_id)
 
 
 def own_partner_health(call: Call) -> dict[str, Any]:

@@ -36,10 +36,10 @@ _SUFFIXES: Final = (".csv", ".parquet")
 _JOB: Final = ("name", "project", "initiator", "scheduler", "transport", "timeout", "priority", "nodes", "components")
 _NODE: Final = (
     *("start", "data", "port", "role", "datasets"),
-    *("address", "node_id", "grpc", "token_file", "token_env"),
+    *("address", "node_id", "token_file", "token_env"),
 )
 _STARTED_ONLY: Final = ("data", "port")
-_STANDING_ONLY: Final = ("address", "node_id", "grpc", "token_file", "token_env")
+_STANDING_ONLY: Final = ("address", "node_id", "token_file", "token_env")
 _DATASET: Final = ("file", "location", "id", "dataset_id")
 _COMPONENT: Final = ("name", "component", "provider", "version", "input", "params", "params_of")
 
@@ -65,7 +65,6 @@ class NodeEntry:
     port: int = 0
     address: str = ""
     node_id: str = ""
-    grpc: str | None = None
     token: str | None = field(default=None, repr=False)
 
     @property
@@ -169,7 +168,6 @@ def _node(keys: Keys, folder: Path) -> NodeEntry:
         datasets,
         address=keys.url("address", ("http", "https")),
         node_id=keys.identifier("node_id", keys.name) or keys.name,
-        grpc=keys.url("grpc", ("grpc",)) if keys.given("grpc") else None,
         token=_token(keys, folder),
     )
 

@@ -137,8 +137,6 @@ def config_of(job: JobFile, described: Mapping[str, Described], hands: Hands) ->
         roles[role].append(hands[node.label].node_id)
         own = {part.name: found for part in job.components if (found := _own(part, described[part.name], node))}
         task_params.setdefault(role, {})[index] = own
-        if job.transport == "grpc" and hands[node.label].grpc is not None:
-            job_params.setdefault(role, {})[index] = {"address": hands[node.label].grpc}
     initiator = job.nodes[job.initiator]
     return {
         "version": _VERSION,

@@ -40,8 +40,10 @@ class Process:
     def start(cls, data: Path, **settings: Any) -> Self:
         """Start a node with its files in `data`; `settings` are those of reference_node.config."""
         private.make(data)
-        log, port = data / "node.log", data / "port"
+        log, port, grpc_port = data / "node.log", data / "port", data / "grpc-port"
         settings["port"] = settings.get("port") or _free(port)
+        if settings.get("grpc_port") == 0:  # where its contracts say that it is
+            settings["grpc_port"] = _free(grpc_port)
         command = [sys.executable, "-m", "reference_node", json.dumps({"data": str(data), **settings})]
         with open(log, "a", encoding="utf-8", opener=private.opener) as errors:
             pipe = subprocess.PIPE
@@ -50,6 +52,7 @@ class Process:
             ready = _ready(process, log)
             token = (data / "operator-token").read_text(encoding="utf-8").strip()
             port.write_text(ready["address"].rpartition(":")[2], encoding="utf-8")
+            grpc_port.write_text(ready.get("grpc", "").rpartition(":")[2], encoding="utf-8")
         except BaseException:
             _end(process)
             raise

@@ -119,7 +119,7 @@ def _hand(stack: ExitStack, node: NodeEntry, process: Process | None) -> Hand:
         stack.callback(client.close)
         return Hand(node, process.node_id, process.address, process.grpc, client)
     if node.token is None:
-        return Hand(node, node.node_id, node.address, node.grpc)
+        return Hand(node, node.node_id, node.address)
     client = NodeClient(node.label, node.address, node.token)
     stack.callback(client.close)
     record = client.known("ownNodeQuery", node_id=node.node_id)
@@ -128,7 +128,7 @@ def _hand(stack: ExitStack, node: NodeEntry, process: Process | None) -> Hand:
             f"{node.label}: the node at {node.address} is not {node.node_id}",
             hint="Its ready line says its id; node_id in the job file does where the table has another name.",
         )
-    return Hand(node, node.node_id, node.address, node.grpc, client, str(record["address"]))
+    return Hand(node, node.node_id, node.address, None, client, str(record["address"]))
 
 
 class _Run:

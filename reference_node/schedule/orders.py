@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from reference_node.errors import Refusal
+from reference_node.evidence.noting import Act, Noted, note
 from reference_node.node import Node
 from reference_node.schedule.common import peer_of, reason_of
 from reference_node.store.jobs import JobRow, OrderRow, OrderState, Step
@@ -27,6 +28,7 @@ _OPERATIONS = {
     Step.TASK_STOP: "taskStop",
     Step.STOP: "jobStop",
 }
+_NOT_ALLOWED = "ADDRESS_NOT_ALLOWED"
 _PASSING = frozenset({401, 408, 425, 429})  # refusals that may pass by themselves
 
 Settled = Callable[[Node, Session, OrderRow], None]
@@ -130,7 +132,7 @@ def _settle(node: Node, row: OrderRow, refusal: Refusal | None, settled: Settled
         detail = f"{row.node_id}: {reason_of(refusal)}"[:512]
         status = refusal.extra.get("partner", {}).get("status", 500)
         refused = refusal.name == "PARTNER_REFUSED" and status < 500 and status not in _PASSING
-        if refused or refusal.name == "CONTRACT_NOT_ACTIVE":
+        if refused or refusal.name in ("CONTRACT_NOT_ACTIVE", _NOT_ALLOWED):
             state = OrderState.REFUSED
         elif node.now() >= row.give_up_at:
             state = OrderState.GIVEN_UP
@@ -141,6 +143,9 @@ def _settle(node: Node, row: OrderRow, refusal: Refusal | None, settled: Settled
         kept = session.get(OrderRow, row.id)
         if kept is not None and kept.state == OrderState.WAITING.value:
             kept.state, kept.detail = state.value, detail
+            if refusal is not None and refusal.name == _NOT_ALLOWED:
+                said = {"reason": refusal.extra["reason"], "operation": row.operation}
+                note(session, Noted(Act.ADDRESS_REFUSED, {"job_id": row.job_id}, row.node_id, said))
             session.flush()
             settled(node, session, kept)
     return True

@@ -5,7 +5,8 @@ SecretFlow's name their topics after the parties only, so each attempt of its ta
 job's tokens. What an earlier task or attempt has left cannot reach it then.
 
 Where a job asks for gRPC, messages go over it between nodes that both announce an address for it, and over HTTP
-otherwise (9.1-a); an address that the job itself gives for a party counts before all.
+otherwise (9.1-a). Where a node is, the contract with that very node says, and nobody else: not the job, which a third
+node has written.
 """
 
 from __future__ import annotations
@@ -34,12 +35,7 @@ def open_task(node: Node, session: Session, job: JobRow, task: TaskRow, attempt:
 
 def _open(node: Node, job: JobRow, session_id: str, within: str | None) -> None:
     parties = plan.parties(job.config)
-    addresses = {
-        item.node_id: address
-        for item in parties
-        if (address := plan.merged(job.config["job_params"], item.role, item.index).get("address"))
-        or (address := _announced(node, job, item))
-    }
+    addresses = {item.node_id: address for item in parties if (address := _announced(node, job, item))}
     node.sessions.open(
         session_id,
         job.session_token,
@@ -52,7 +48,10 @@ def _open(node: Node, job: JobRow, session_id: str, within: str | None) -> None:
 
 def _announced(node: Node, job: JobRow, party: plan.Party) -> str | None:
     """Return where a party takes messages over gRPC, if the job asks for it and this node offers it as well."""
-    wanted = plan.merged(job.config["job_params"], party.role, party.index).get("transport") == "grpc"
+    settings = plan.merged(job.config["job_params"], party.role, party.index)
+    if node.faults.on("job-address-taken") and settings.get("address"):
+        return str(settings["address"])
+    wanted = settings.get("transport") == "grpc"
     session = object_session(job)
     if not wanted or node.grpc_listening is None or session is None or party.node_id == node.node_id:
         return None

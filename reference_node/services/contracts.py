@@ -25,7 +25,7 @@ from reference_node.security import certified, signing
 from reference_node.security.guards import Caller
 from reference_node.security.keys import PublicKey
 from reference_node.security.suites import CERT
-from reference_node.services import application_limits, evidence_terms, offers
+from reference_node.services import addresses, application_limits, evidence_terms, offers
 from reference_node.store.contracts import ContractRow, PartnerKeyRow
 
 # built once: making and hashing a statement costs as much as running it
@@ -49,6 +49,9 @@ def receive_application(
     if "://[" in body["address"] and node.faults.on("ipv6-address-refused"):
         raise Refusal("REQUEST_INVALID", pointer="/address")
     key = acceptable_key(node, body, body["node_id"])
+    late = node.faults.on("refused-application-kept")
+    if not late:
+        addresses.check(node, session, applicant, body)
     offers.check_application(node, body)
     for over in expired_rows(node, session, applicant):
         settle(node, session, over)
@@ -88,11 +91,17 @@ def receive_application(
     row.terms = terms
     register_key(session, row, key, now)
     session.add(row)
+    if late:
+        addresses.check(node, session, applicant, body)
     return row.contract_id
 
 
 def receive_decision(node: Node, session: Session, caller: Caller | None, body: Mapping[str, Any]) -> None:
     """Take the decision of the node that was applied to (8.1.2-b); the same one again is answered as before."""
+    spoken = None if caller is None else body.get("grpc_address")
+    if caller is not None and spoken is not None:
+        subjects = {"contract_id": body["contract_id"]}
+        addresses.check(node, session, caller.node_id, {"grpc_address": spoken}, subjects=subjects)
     row = session.get(ContractRow, body["contract_id"], with_for_update=True)
     if row is None:
         raise Refusal("CONTRACT_NOT_FOUND", pointer="/contract_id")
@@ -110,6 +119,8 @@ def receive_decision(node: Node, session: Session, caller: Caller | None, body: 
     if repeated or node.faults.on("confirm-ignored"):
         return
     adopt(node, session, row, decision, key, body)
+    if spoken is not None:
+        row.partner = {**row.partner, "grpc_address": spoken}
 
 
 def adopt(

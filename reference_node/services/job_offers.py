@@ -20,7 +20,7 @@ from reference_node.runtime.contract import WarmRunner
 from reference_node.schedule import approving, progress
 from reference_node.schedule.common import contract_needed, defect, reason_of, schedules
 from reference_node.security.guards import Caller
-from reference_node.services import admission, links, own_approvals
+from reference_node.services import admission, job_addresses, links, own_approvals
 from reference_node.services.approvals import Body
 from reference_node.services.job_approvals import JobSubject
 from reference_node.store.jobs import COMPONENT_TOKEN, JobRow, find_job
@@ -31,6 +31,7 @@ def create(node: Node, session: Session, body: Body, trace_id: str) -> dict[str,
     if body["config"]["initiator"]["node_id"] != node.node_id:
         raise Refusal("REQUEST_INVALID", pointer="/config/initiator/node_id")
     parties = admission.check_plan(node, body)
+    job_addresses.check(node, session, "", body["config"])
     flow = admission.check_flow(session, body)
     job = _new_row(node, {**body, "job_id": random_id("job")}, node.node_id, plan.scheduler_of(body["config"]))
     job.project_id = job.project_id if flow is None else flow.project_id
@@ -102,6 +103,7 @@ def receive_all(node: Node, session: Session, caller: Caller, body: Body) -> Non
     if _repeated(node, session, body, caller.node_id):
         return
     parties = admission.check_plan(node, body)
+    job_addresses.check(node, session, body["job_id"], body["config"], caller.node_id)
     job = _new_row(node, body, caller.node_id, node.node_id)
     for pointer, node_id in _places(job):
         if node_id != node.node_id:
@@ -129,6 +131,7 @@ def receive(node: Node, session: Session, caller: Caller, body: Body) -> None:
     parties = admission.check_plan(node, body)
     if not parties:
         raise Refusal("TARGET_MISMATCH", pointer="/config/role")
+    job_addresses.check(node, session, body["job_id"], body["config"], caller.node_id)
     if defect(node, "job-id-replaced"):
         body = {**body, "job_id": random_id("job")}
     job = _new_row(node, body, initiator, caller.node_id)

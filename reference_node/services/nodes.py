@@ -19,7 +19,7 @@ from reference_node.errors import Refusal
 from reference_node.node import Node
 from reference_node.security import signing
 from reference_node.security.guards import Caller, opened_by_fault
-from reference_node.services import contracts
+from reference_node.services import addresses, contracts
 from reference_node.store.contracts import ContractRow, OwnNodeRow, PartnerKeyRow
 from reference_node.transport.partner import Peer
 
@@ -84,6 +84,13 @@ def own_query(node: Node, session: Session, node_id: str) -> dict[str, Any]:
     return {"node_id": node_id, "address": row.partner_address, **row.partner}
 
 
+def query_partner(node: Node, session: Session, query: Mapping[str, Any], trace_id: str) -> dict[str, Any]:
+    """Ask the node at the address that the operator gives who it is (8.1.1-b)."""
+    if not node.faults.on("refused-address-called"):
+        addresses.check(node, session, query["node_id"], query)
+    return ask_partner(node, query["address"], query["node_id"], trace_id)
+
+
 def ask_partner(
     node: Node, address: str, node_id: str, trace_id: str, *, fault: str = "partner-query-takes-other-node"
 ) -> dict[str, Any]:
@@ -110,6 +117,8 @@ def ask_partner(
 
 def own_update(node: Node, session: Session, change: Mapping[str, Any]) -> dict[str, Any]:
     """Change this node's particulars and tell every partner under a contract in force (8.1.3-a, 8.1.3-b)."""
+    if "address" in change:
+        addresses.own(change["address"])
     row = session.get_one(OwnNodeRow, node.node_id, with_for_update=True)
     if node.faults.on("own-update-clears-the-rest"):
         row.description, row.institution = None, "unknown"
@@ -134,6 +143,11 @@ def receive_sync(node: Node, session: Session, caller: Caller, body: Mapping[str
     row = contracts.between(node, session, caller, body["contract_id"], fault="sync-under-foreign-contract")
     if row.status != Status.APPROVED and not opened_by_fault(node, row.end_reason):
         raise Refusal("CONTRACT_NOT_ACTIVE", pointer="/contract_id")
+    if node.faults.on("refused-address-kept"):
+        row.partner_address = body["address"]
+    subjects = {"contract_id": row.contract_id}
+    addresses.check(node, session, caller.node_id, body, subjects=subjects, fault="hostile-update-taken")
+    row = contracts.between(node, session, caller, body["contract_id"], fault="sync-under-foreign-contract")
     if node.faults.on("refused-sync-half-kept"):
         row.partner_address = body["address"]
         session.commit()

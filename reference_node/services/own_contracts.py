@@ -21,7 +21,7 @@ from reference_node.node import Node, log
 from reference_node.security import signing
 from reference_node.security.errors import NoCommonSuite, SecurityFailure
 from reference_node.security.suites import AuthType, negotiate
-from reference_node.services import contracts, evidence_terms, nodes, offers
+from reference_node.services import addresses, contracts, evidence_terms, nodes, offers
 from reference_node.store.contracts import ContractRow
 from reference_node.transport.partner import Peer
 
@@ -33,6 +33,7 @@ def apply(node: Node, session: Session, body: Mapping[str, Any], trace_id: str) 
     now = node.now()
     terms = contract.apply(body.get("expired_time"), now=now)
     kept = contract.evidence_days(body.get(evidence_terms.DAYS))
+    addresses.check(node, session, body["node_id"], body)
     partner = nodes.ask_partner(node, body["address"], body["node_id"], trace_id, fault="own-apply-takes-other-node")
     auth_type = _common_suite(node, partner.get("auth_types") or [node.config.auth_type])
     application = _application(node, session, body["node_id"], auth_type, terms.expired_time)
@@ -44,7 +45,7 @@ def apply(node: Node, session: Session, body: Mapping[str, Any], trace_id: str) 
         role=Role.APPLICANT.value,
         partner_node_id=body["node_id"],
         partner_address=body["address"],
-        partner=contracts.particulars_of(partner),
+        partner=contracts.particulars_of({**partner, "grpc_address": None}),  # which nobody has signed
         own_auth_type=auth_type,
         evidence_retention_days=kept,
         created_at=now,
@@ -80,6 +81,8 @@ def decide(node: Node, session: Session, body: Mapping[str, Any]) -> dict[str, A
     row = _own(node, session, body["contract_id"])
     if row.is_applicant:
         raise Refusal("NOT_YOURS", pointer="/contract_id")
+    if body["status"] == Status.APPROVED:
+        row = _callable(node, session, row)
     before = row.terms
     row.terms = _decided(node, before, body)
     row.updated_at = node.now()
@@ -95,11 +98,23 @@ def decide(node: Node, session: Session, body: Mapping[str, Any]) -> dict[str, A
     if node.faults.on("confirm-tells-other-period"):
         message["expired_time"] = row.expired_time + 1
     if row.status == Status.APPROVED:
-        message |= evidence_terms.told(row)
+        message |= evidence_terms.told(row) | _spoken(nodes.particulars(node, session, row.partner_node_id))
         return _told(node, session, row, "contractConfirm", message, silent="confirm-not-sent")
     if node.faults.on("rejection-not-kept"):
         row.terms = before
     return _told(node, session, row, "contractConfirm", message, silent="rejection-not-sent")
+
+
+def _spoken(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where this node speaks gRPC, if it does: the applicant takes nobody's word but the one that is signed."""
+    return {name: own[name] for name in ("grpc_address",) if name in own}
+
+
+def _callable(node: Node, session: Session, row: ContractRow) -> ContractRow:
+    """Return the row again once its addresses were judged anew: no contract is signed with whom nobody could call."""
+    told = {"address": row.partner_address, "grpc_address": row.partner.get("grpc_address")}
+    addresses.check(node, session, row.partner_node_id, told, subjects={"contract_id": row.contract_id})
+    return _own(node, session, row.contract_id)
 
 
 def _decided(node: Node, terms: Terms, body: Mapping[str, Any]) -> Terms:
@@ -173,6 +188,11 @@ def query(node: Node, session: Session, contract_id: str) -> dict[str, Any]:
         refresh(node, session, contract_id)
         row = _own(node, session, contract_id)
     found = record(row)
+    if row.status in (Status.APPLIED, Status.APPROVED):
+        partner, place, over_grpc = row.partner_node_id, row.partner_address, row.partner.get("grpc_address")
+        session.commit()
+        found["resolved"] = addresses.shown(node, partner, place, over_grpc)
+        row = _own(node, session, contract_id)
     if row.status == Status.APPROVED and not row.is_applicant and node.faults.on("own-query-behind"):
         found["status"] = Status.APPLIED.value
     return found

@@ -19,6 +19,8 @@ import urllib3
 from reference_node.faults import Faults
 from reference_node.security import signing
 from reference_node.security.tls import SecureChannel
+from reference_node.transport.pinned import PlainHttpAdapter
+from reference_node.transport.places import Places
 from reference_node.transport.tls import TlsHttpAdapter
 
 ANSWER_LIMIT = 4 * 1024 * 1024
@@ -60,7 +62,7 @@ class HttpOutbound:
     """Sends over sockets; one session for each thread, because sessions are not shared between threads.
 
     With a secure channel it sends by TLS only, unless `plain` allows both, and each session is for one node, whose
-    certificate it demands.
+    certificate it demands. With places it connects to nothing but IP addresses that these have judged (`Unfit`).
     """
 
     def __init__(
@@ -69,10 +71,12 @@ class HttpOutbound:
         handshake_seconds: float = 10.0,
         *,
         plain: bool = False,
+        places: Places | None = None,
         faults: Faults | None = None,
     ) -> None:
         self._faults = faults or Faults()
         self._local = threading.local()
+        self._places = places
         self._plain = plain
         self._tls = tls
         self._handshake_seconds = handshake_seconds
@@ -116,10 +120,12 @@ class HttpOutbound:
     def _new_session(self, target: str | None) -> requests.Session:
         session = requests.Session()
         session.trust_env = False
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, PlainHttpAdapter(self._places))
         if self._tls is not None:
             if not (self._plain or self._faults.on("plain-http-fallback")):
                 session.adapters.clear()  # and what is not https:// cannot be sent
-            session.mount("https://", TlsHttpAdapter(self._tls, target, self._handshake_seconds))
+            session.mount("https://", TlsHttpAdapter(self._tls, target, self._handshake_seconds, self._places))
         return session
 
 

@@ -2,7 +2,8 @@
 
 Guarantees: a delivery is committed together with the change that it reports, so that neither exists without the other;
 those of one contract leave in the order in which they were written; one that was not heard is tried again after a
-growing interval, across restarts; one that the partner refuses for good is kept with its reason and not repeated.
+growing interval, across restarts; one that the partner refuses for good is kept with its reason and not repeated,
+and so is one whose address this node does not go to.
 A delivery may arrive twice (the answer to the first was lost), so its receiver answers a repetition as it did before.
 """
 
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session
 from reference_node.clock import Clock
 from reference_node.config import Config
 from reference_node.errors import Refusal
+from reference_node.evidence.noting import Act, Noted, note
 from reference_node.faults import Faults
 from reference_node.store import Store
 from reference_node.store.contracts import ContractRow
@@ -25,6 +27,7 @@ from reference_node.transport.partner import Partner, Peer
 _AGAIN = frozenset({401, 408, 425, 429})  # refusals that may pass by themselves
 
 _EARLY_ATTEMPTS = 5
+_NOT_ALLOWED = "ADDRESS_NOT_ALLOWED"
 
 
 class Outbox:
@@ -61,11 +64,13 @@ class Outbox:
         return row
 
     def attempt(self, row: OutboxRow) -> str:
-        """Try a committed delivery at once, those owed before it first; return DELIVERED or PENDING."""
+        """Try a committed delivery at once, those owed before it first; return DELIVERED, PENDING or NOT_ALLOWED."""
         self._drain(row.contract_id)
         with self._store.read() as session:
-            state = session.scalar(select(OutboxRow.state).where(OutboxRow.id == row.id))
-        return "PENDING" if state == DeliveryState.PENDING else "DELIVERED"
+            kept = session.get_one(OutboxRow, row.id)
+            if (kept.last_error or "").startswith(_NOT_ALLOWED):
+                return "NOT_ALLOWED"
+            return "PENDING" if kept.state == DeliveryState.PENDING else "DELIVERED"
 
     def prune(self) -> None:
         """Forget deliveries that were settled long ago."""
@@ -116,11 +121,17 @@ class Outbox:
         try:
             self._partner.call(row.operation, peer, body=row.body)
         except Refusal as refusal:
-            return self._settle_failure(row, refusal)
+            return self._settle_failure(row, peer, refusal)
         self._settle(row, DeliveryState.DELIVERED, None)
         return True
 
-    def _settle_failure(self, row: OutboxRow, refusal: Refusal) -> bool:
+    def _settle_failure(self, row: OutboxRow, peer: Peer, refusal: Refusal) -> bool:
+        if refusal.name == _NOT_ALLOWED:
+            words = f"{refusal.name} {refusal.extra['reason']}"
+            subjects, said = {"contract_id": row.contract_id}, {"reason": refusal.extra["reason"]}
+            noted = Noted(Act.ADDRESS_REFUSED, subjects, peer.node_id, said | {"operation": row.operation})
+            self._settle(row, DeliveryState.REFUSED, words, noted=noted)
+            return True
         reason = refusal.extra.get("partner", {})
         status = reason.get("status", 500)
         words = f"{refusal.name} {reason.get('error') or ''}".strip()
@@ -138,9 +149,18 @@ class Outbox:
         self._settle(row, DeliveryState.PENDING, words, due_at=now + wait * 1000)
         return False
 
-    def _settle(self, row: OutboxRow, state: DeliveryState, words: str | None, due_at: int | None = None) -> None:
+    def _settle(
+        self,
+        row: OutboxRow,
+        state: DeliveryState,
+        words: str | None,
+        due_at: int | None = None,
+        noted: Noted | None = None,
+    ) -> None:
         values: dict[str, Any] = {"state": state.value, "last_error": words}
         if due_at is not None:
             values["due_at"] = due_at
         with self._store.begin() as session:
             session.execute(update(OutboxRow).where(OutboxRow.id == row.id).values(**values))
+            if noted is not None:
+                note(session, noted)

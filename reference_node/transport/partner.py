@@ -7,6 +7,7 @@ else is a Refusal that says which of three things happened:
     PARTNER_UNREACHABLE       nothing came back; the partner may or may not have acted; extra["reason"] says why
     PARTNER_REFUSED           an error envelope came back; extra["partner"] has its code, error, msg and status
     PARTNER_ANSWER_INVALID    something else came back
+    ADDRESS_NOT_ALLOWED       nobody was called: the address is none that this node goes to; extra["reason"] says why
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ import structlog
 import specs
 from reference_node.clock import Clock
 from reference_node.config import Config
+from reference_node.domain.places import Unfit
 from reference_node.domain.text import shown, shown_within
 from reference_node.errors import Refusal
 from reference_node.faults import Faults
 from reference_node.identity import Identity
 from reference_node.security import signing
 from reference_node.transport.outbound import TLS_FAILED, Outbound, OutboundAnswer, Unreachable
+from reference_node.transport.places import Places
 
 log = structlog.get_logger("reference_node")
 
@@ -60,12 +63,14 @@ class Partner:
         outbound: Outbound,
         identity: Identity,
         faults: Faults,
+        places: Places,
         probe: Outbound | None = None,
     ) -> None:
         self._node_id = node_id
         self._config = config
         self._clock = clock
         self._outbound = outbound
+        self._places = places
         self._probe = probe or outbound
         self._identity = identity
         self._faults = faults
@@ -84,7 +89,12 @@ class Partner:
         """Return `data` of the partner's answer; each further attempt (only where none was heard) is signed afresh."""
         for left in range(attempts - 1, -1, -1):
             try:
+                if not self._faults.on("refused-address-called"):
+                    self._places.judged(peer.address, peer.node_id)
                 answer = self._send(specs.operations()[operation], peer, query, body, token_set, trace_id)
+            except Unfit as refused:
+                self._note(operation, peer, f"the address is not allowed: {refused.reason}")
+                raise Refusal("ADDRESS_NOT_ALLOWED", reason=refused.reason.value) from None
             except Unreachable as failure:
                 self._note(operation, peer, str(failure))
                 if left == 0:

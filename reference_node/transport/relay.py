@@ -10,8 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import structlog
+
+from reference_node.domain.places import Unfit
 from reference_node.transport.partner import Peer
 from reference_node.transport.spool import Content
+
+log = structlog.get_logger("reference_node")
 
 OK: Final = "E0000000000"
 NOTHING: Final = "E0000000404"
@@ -87,6 +92,12 @@ def code_of(name: str, status: int) -> str:
     """Return the code that the interop API gives to a refusal."""
     fallback = "E0000000400" if 400 <= status < 500 else "E0000000500"
     return _CODES.get(name) or _BY_STATUS.get(status, fallback)
+
+
+def not_allowed(unfit: Unfit, peer: Peer) -> RelayFailed:
+    """Return that a message goes nowhere: its address is none that this node goes to."""
+    log.warning("message not sent: the address is not allowed", partner=peer.node_id, reason=unfit.reason.value)
+    return RelayFailed(f"the address is not allowed: {unfit.reason}", transient=False, heard=False)
 
 
 def refused(name: str | None, status: int) -> RelayFailed:

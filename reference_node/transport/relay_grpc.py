@@ -8,11 +8,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from ipaddress import IPv4Address
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import grpc
 
+from reference_node.domain.places import IP, Unfit
 from reference_node.errors import ConfigError
 from reference_node.faults import Faults
 from reference_node.proto.transport_pb2 import Inbound, Outbound
@@ -20,7 +22,8 @@ from reference_node.security import signing
 from reference_node.security.tls import SecureChannel
 from reference_node.transport.frames import SEQUENCE, TOPIC, Frame, cut
 from reference_node.transport.partner import Peer
-from reference_node.transport.relay import OK, Outgoing, RelayFailed, Route, refused
+from reference_node.transport.places import Places
+from reference_node.transport.relay import OK, Outgoing, RelayFailed, Route, not_allowed, refused
 from reference_node.transport.relay_http import INVOKE as HTTP_INVOKE
 from reference_node.transport.stamps import TOKEN, VERSION, Stamps
 from reference_node.transport.tls import Called
@@ -39,7 +42,7 @@ OPTIONS: Final = (
 
 
 Dial = Callable[[str], grpc.Channel]  # opens a channel to an address grpc://host:port
-_Target = tuple[str, str]  # host and port, and the node that is there
+_Target = tuple[str, str, tuple[IP, ...]]  # host and port, the node that is there, and the judged IP addresses
 
 
 class GrpcRelay:
@@ -48,6 +51,7 @@ class GrpcRelay:
     def __init__(
         self,
         stamps: Stamps,
+        places: Places,
         *,
         timeout: float,
         chunk: int,
@@ -59,6 +63,7 @@ class GrpcRelay:
         self._faults = Faults() if faults is None else faults
         self._dial = dial
         self._stamps = stamps
+        self._places = places
         self._tls = tls
         self._handshake_seconds = handshake_seconds
         self._timeout = timeout
@@ -70,7 +75,8 @@ class GrpcRelay:
 
     def deliver(self, route: Route, batch: Sequence[Outgoing]) -> None:
         """Hand over a batch in order."""
-        channel = self._channel(route.peer)
+        target = self._target(route.peer)
+        channel = self._channel(target)
         batch = self._bent(batch)
         try:
             if len(batch) == 1 and batch[0].short(self._chunk):
@@ -80,9 +86,9 @@ class GrpcRelay:
         except grpc.RpcError as failure:
             if self._faults.on("grpc-broken-call-taken-as-done"):
                 return
-            way = self._ways.get(_target(route.peer))
+            way = self._ways.get(target)
             if way and self._faults.on("plain-grpc-fallback"):
-                self._channels[_target(route.peer)] = grpc.insecure_channel(urlsplit(route.peer.address).netloc)
+                self._channels[target] = grpc.insecure_channel(urlsplit(route.peer.address).netloc)
             why = (way and way.failure) or _status(failure)
             raise RelayFailed(f"unreachable: {why}", transient=True, heard=False) from failure
 
@@ -99,21 +105,40 @@ class GrpcRelay:
             self._channels.clear()
             self._ways.clear()
 
-    def _channel(self, peer: Peer) -> grpc.Channel:
-        target = _target(peer)
+    def _target(self, peer: Peer) -> _Target:
+        """Return where a node is: the name, and what it leads to just now."""
+        try:
+            found = self._places.judged(peer.address, peer.node_id)
+        except Unfit as unfit:
+            raise not_allowed(unfit, peer) from unfit
+        if not found:
+            raise RelayFailed("unreachable: the name has no address", transient=True, heard=False)
+        first = found[0].version  # the order within a version is another at each lookup, and means nothing
+        ordered = tuple(sorted(found, key=lambda item: (item.version != first, int(item))))
+        return urlsplit(peer.address).netloc, peer.node_id, ordered
+
+    def _channel(self, target: _Target) -> grpc.Channel:
         with self._lock:
             if target not in self._channels:
+                self._forget(target)
                 self._channels[target] = self._open(target)
             return self._channels[target]
 
+    def _forget(self, target: _Target) -> None:
+        """Close what leads to where a name led before."""
+        for former in [item for item in self._channels if item[:2] == target[:2]]:
+            self._channels.pop(former).close()
+            if former in self._ways:
+                self._ways.pop(former).close()
+
     def _open(self, target: _Target) -> grpc.Channel:
-        netloc, node_id = target
+        netloc, node_id, found = target
         if self._dial is not None:
             return self._dial(f"grpc://{netloc}")
         if self._tls is None:
-            return grpc.insecure_channel(netloc, options=OPTIONS)
+            return grpc.insecure_channel(_pinned(netloc, found), options=(*OPTIONS, ("grpc.default_authority", netloc)))
         parts = urlsplit(f"//{netloc}")
-        called = Called(parts.hostname or "", parts.port or 0, node_id)
+        called = Called(parts.hostname or "", parts.port or 0, node_id, tuple(map(str, found)))
         try:
             self._folder = self._folder or Folder()
             way = self._ways[target] = Way(self._tls, self._folder, called, self._handshake_seconds)
@@ -202,8 +227,13 @@ class _Progress:
         threading.Thread(target=_watch, name="stream-watch", daemon=True).start()
 
 
-def _target(peer: Peer) -> _Target:
-    return urlsplit(peer.address).netloc, peer.node_id
+def _pinned(netloc: str, found: tuple[IP, ...]) -> str:
+    """Return judged addresses as gRPC names them; of both versions those of IPv4 are spelled as mapped."""
+    port = netloc.rpartition(":")[2]
+    if all(isinstance(item, IPv4Address) for item in found):
+        return "ipv4:" + ",".join(f"{item}:{port}" for item in found)
+    spelled = (f"::ffff:{item}" if isinstance(item, IPv4Address) else str(item) for item in found)
+    return "ipv6:" + ",".join(f"[{item}]:{port}" for item in spelled)
 
 
 def _judge(answer: Outbound) -> None:

@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 
 from google.protobuf.message import DecodeError
 
+from reference_node.domain.places import Unfit
 from reference_node.proto.transport_pb2 import Inbound, Outbound
 from reference_node.transport import outbound as seam
 from reference_node.transport.frames import SEQUENCE, TOPIC, cut, pack
-from reference_node.transport.relay import OK, Outgoing, RelayFailed, Route, refused
+from reference_node.transport.places import Places
+from reference_node.transport.relay import OK, Outgoing, RelayFailed, Route, not_allowed, refused
 from reference_node.transport.stamps import BARE, Stamps
 
 INVOKE: Final = "/v1/interconn/chan/invoke"
@@ -27,8 +29,9 @@ PROTOBUF: Final = "application/x-protobuf"
 class HttpRelay:
     """Carries messages to http:// and https:// addresses."""
 
-    def __init__(self, stamps: Stamps, outbound: seam.Outbound, *, timeout: float, chunk: int) -> None:
+    def __init__(self, stamps: Stamps, outbound: seam.Outbound, places: Places, *, timeout: float, chunk: int) -> None:
         self._stamps = stamps
+        self._places = places
         self._outbound = outbound
         self._timeout = timeout
         self._chunk = chunk
@@ -36,10 +39,13 @@ class HttpRelay:
     def deliver(self, route: Route, batch: Sequence[Outgoing]) -> None:
         """Hand over a batch in order."""
         try:
+            self._places.judged(route.peer.address, route.peer.node_id)
             if len(batch) == 1 and batch[0].short(self._chunk):
                 answer = self._invoke(route, batch[0])
             else:
                 answer = self._transport(route, batch)
+        except Unfit as unfit:
+            raise not_allowed(unfit, route.peer) from unfit
         except seam.Unreachable as unreachable:
             raise RelayFailed(f"unreachable: {unreachable}", transient=True, heard=False) from unreachable
         _judge(answer, bare=route.passthrough and len(batch) == 1)

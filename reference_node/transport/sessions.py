@@ -114,7 +114,8 @@ class Sessions:
     ) -> Session:
         """Open a session among parties (name to node id); the same again returns the one that is open.
 
-        `addresses` (node id to http://, https:// or grpc://host:port) is asked before the contract with that node is.
+        `addresses` (node id to grpc://host:port) says who takes messages elsewhere than at the address of its contract;
+        it has to be from the contract with that very node as well.
         `passthrough` sends single messages bare, x-ptp-version 1. A session within another ends with it.
         """
         with self._lock:

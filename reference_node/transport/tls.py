@@ -21,6 +21,8 @@ from urllib3.util import wait_for_read, wait_for_write
 from reference_node.errors import ConfigError
 from reference_node.security.errors import SecurityFailure
 from reference_node.security.tls import ENVIRON, Presented, SecureChannel
+from reference_node.transport.pinned import pools
+from reference_node.transport.places import Places
 
 _HANDSHAKE: Final = 0x16
 _ENVIRON: Final = {"wsgi.url_scheme": "https", "HTTPS": "on"}
@@ -44,11 +46,12 @@ def shake(connection: SSL.Connection, sock: socket.socket, seconds: float) -> No
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """Who is called: a host at a port, and the node that must be there, with None whichever is."""
+    """Who is called: a host at a port, the node that must be there, with None whichever is, and its IP addresses."""
 
     host: str
     port: int
     node_id: str | None
+    places: tuple[str, ...] = ()
 
 
 def secured(
@@ -118,13 +121,17 @@ class ClientContext:
 class TlsHttpAdapter(requests.adapters.HTTPAdapter):
     """Carries requests over the channel to one node, or with None to whoever serves an address."""
 
-    def __init__(self, channel: SecureChannel, node_id: str | None, seconds: float) -> None:
+    def __init__(
+        self, channel: SecureChannel, node_id: str | None, seconds: float, places: Places | None = None
+    ) -> None:
         self._context = ClientContext(channel, node_id, seconds)
+        self._places = places
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools with the channel's context."""
         super().init_poolmanager(*args, ssl_context=self._context, assert_hostname=False, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = pools(self._places)
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Leave it to the context: the machine's own CAs have no say here."""

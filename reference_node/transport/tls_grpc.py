@@ -142,11 +142,22 @@ class Way:
 
     @contextlib.contextmanager
     def _join(self, sock: socket.socket, sockets: Sockets) -> Iterator[Ends]:
-        line = sockets.hold(socket.create_connection((self._called.host, self._called.port), self._seconds))
+        line = sockets.hold(_connected(self._called, self._seconds))
         _prepare(line, self._seconds)
         connection = secured(self._channel, line, self._called, self._seconds, PROTOCOL)
         _agreed(connection)
         yield Ends(connection, line, sock)
+
+
+def _connected(called: Called, seconds: float) -> socket.socket:
+    """Connect to the first of the addresses that takes a connection."""
+    failure = OSError("the name has no address")
+    for place in called.places:
+        try:
+            return socket.create_connection((place, called.port), seconds)
+        except OSError as refused:
+            failure = refused
+    raise failure
 
 
 def _prepare(sock: socket.socket, seconds: float) -> None:

@@ -17,6 +17,7 @@ from reference_node.store import Store
 from reference_node.store.contracts import ContractRow
 from reference_node.transport.outbound import Outbound
 from reference_node.transport.partner import Peer
+from reference_node.transport.places import Places
 from reference_node.transport.relay_grpc import Dial, GrpcRelay
 from reference_node.transport.relay_http import HttpRelay
 from reference_node.transport.sessions import Limits, Sessions
@@ -34,16 +35,18 @@ def data_plane(
     outbound: Outbound,
     identity: Identity,
     faults: Faults,
+    places: Places,
     tls: SecureChannel | None = None,
     dial: Dial | None = None,
 ) -> Sessions:
     """Return the sessions of a node, none of them open."""
     chunk = config.channel_chunk_kib * 1024
     stamps = Stamps(node_id, clock, identity, faults)
-    http = HttpRelay(stamps, outbound, timeout=config.channel_timeout_seconds, chunk=chunk)
+    http = HttpRelay(stamps, outbound, places, timeout=config.channel_timeout_seconds, chunk=chunk)
     seconds = config.tls_handshake_seconds
     grpc = GrpcRelay(
         stamps,
+        places,
         timeout=config.channel_timeout_seconds,
         chunk=chunk,
         tls=tls,

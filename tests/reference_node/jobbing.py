@@ -17,7 +17,7 @@ from reference_node.identity import Identity
 from reference_node.runtime.catalogue import Builtin
 from reference_node.runtime.contract import Exit, Key, LaunchFailed, Work
 from tests.reference_node import pair
-from tests.reference_node.pair import ManualClock, Network, TestNode
+from tests.reference_node.pair import ManualClock, Network, TestNode, at_home
 from tests.reference_node.sharing import SECURITY
 
 ECHO = "echo"
@@ -152,7 +152,13 @@ def worker(name: str, clock: ManualClock, network: Network, settings: Mapping[st
     usual = {"node_id": name, "address": f"http://{name}.test", "background": False, "dataset_folders": PLACES}
     config = load_config(None, **usual | own)
     app = create_app(
-        config, clock=clock, outbound=network, identity=Identity(config.data), runner=runner, catalogue=CATALOGUE
+        config,
+        clock=clock,
+        outbound=network,
+        identity=Identity(config.data),
+        runner=runner,
+        catalogue=CATALOGUE,
+        resolver=at_home,
     )
     network.apps[f"{name}.test"] = app
     return Worker(app, f"http://{name}.test", network, clock, runner)

@@ -15,7 +15,7 @@ from reference_node.app import create_app
 from reference_node.config import load_config
 from reference_node.evidence.keeper import DAY_MS
 from tests.reference_node.jobbing import dag, part
-from tests.reference_node.pair import ManualClock, TestNode, nodes, sign_contract
+from tests.reference_node.pair import ManualClock, TestNode, at_home, nodes, sign_contract
 
 EACH = 12
 PLAN = dag(part("a", "psi"))
@@ -30,7 +30,12 @@ def owners(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Tes
         found = []
         for name in ("one", "two") if shared else ("one",):
             settings = {**shared, "node_id": "node-r", "data": tmp_path / name, "address": "http://node-r.test"}
-            app = create_app(load_config(None, background=False, **settings), clock=clock, outbound=partner.network)
+            app = create_app(
+                load_config(None, background=False, **settings),
+                clock=clock,
+                outbound=partner.network,
+                resolver=at_home,
+            )
             partner.network.apps["node-r.test"] = app
             found.append(TestNode(app, "http://node-r.test", partner.network, clock))
         yield partner, found

@@ -49,7 +49,7 @@ def test_the_example_means_a_dag_of_two_components(example: Path) -> None:
 
 
 def test_transport_scheduler_priority_and_own_parameters_are_passed_on(example: Path) -> None:
-    """A node without a role schedules, addresses of gRPC go to all, a node's own parameter stays its own."""
+    """A node without a role schedules, no node is told where another is, a node's own parameter stays its own."""
     text = example.read_text().replace('# transport = "grpc"', 'transport = "grpc"\nscheduler = "hub"\npriority = 9')
     text = text.replace("[[components]]", "[nodes.hub]\nstart = true\n\n[[components]]", 1)
     example.write_text(text + 'params_of.park = { empty = "skip" }\n')
@@ -57,8 +57,6 @@ def test_transport_scheduler_priority_and_own_parameters_are_passed_on(example: 
     config = plan.config_of(job, plan.describe(NOBODY, job), hands(job))
     assert config["job_params"] == {
         "common": {"priority": 9, "timeout": 600, "scheduler": "node-hub", "transport": "grpc"},
-        "guest": {"0": {"address": "grpc://city:1"}},
-        "host": {"0": {"address": "grpc://park:1"}},
     }
     assert config["task_params"]["host"]["0"]["mean"] == {"empty": "skip"}
     assert "mean" not in config["task_params"]["guest"]["0"]
@@ -161,13 +159,14 @@ def test_what_a_component_does_not_have_is_told(
 
 
 def test_a_standing_node_announces_where_it_takes_grpc(example: Path) -> None:
-    """The file may say it all the same, and then that counts."""
+    """The file cannot say it: where a node is, its contract says."""
     text = example.read_text().replace('# transport = "grpc"', 'transport = "grpc"')
     standing = 'role = "host"\naddress = "http://b"\nnode_id = "b"'
     example.write_text(text.replace('role = "host"\nstart = true', standing))
-    assert load_job(example).nodes["park"].grpc is None
+    assert load_job(example).nodes["park"].address == "http://b"
     example.write_text(text.replace('role = "host"\nstart = true', standing + '\ngrpc = "grpc://b:9"'))
-    assert load_job(example).nodes["park"].grpc == "grpc://b:9"
+    with pytest.raises(JobFileError, match=r"nodes.park: there is no key grpc"):
+        load_job(example)
 
 
 def test_a_job_that_is_not_ours_to_begin_is_refused(example: Path) -> None:

@@ -23,7 +23,7 @@ from reference_node.services import own_approvals
 from reference_node.store import migrate
 from reference_node.store.approvals import PermitRow
 from tests.reference_node import permit_uses
-from tests.reference_node.pair import DAY_MS, ManualClock, TestNode, nodes, sign_contract
+from tests.reference_node.pair import DAY_MS, ManualClock, TestNode, at_home, nodes, sign_contract
 from tests.waiting import eventually
 from tests.wires import Balancer
 
@@ -38,7 +38,12 @@ def replicas(shared: dict[str, Any], tmp_path: Path) -> Iterator[tuple[TestNode,
         found = []
         for name in ("one", "two"):
             settings = {**shared, "node_id": "node-r", "data": tmp_path / name, "address": "http://node-r.test"}
-            app = create_app(load_config(None, background=False, **settings), clock=clock, outbound=partner.network)
+            app = create_app(
+                load_config(None, background=False, **settings),
+                clock=clock,
+                outbound=partner.network,
+                resolver=at_home,
+            )
             partner.network.apps["node-r.test"] = app
             found.append(TestNode(app, "http://node-r.test", partner.network, clock))
         yield (partner, *found)
@@ -133,6 +138,7 @@ def test_a_logical_error_takes_everything_back(
             load_config(None, node_id="node-r", address="http://node-r.test", background=False, **settings),
             clock=clock,
             outbound=partner.network,
+            resolver=at_home,
         )
         partner.network.apps["node-r.test"] = app
         owner = TestNode(app, "http://node-r.test", partner.network, clock)

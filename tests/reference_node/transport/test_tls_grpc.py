@@ -294,7 +294,7 @@ def pipe(here: Realm) -> Iterator[tuple[socket.socket, socket.socket]]:
         inner.bind(door.inner.removeprefix("unix:"))
         inner.listen()
         door.open()
-        way = Way(a.node.tls, folder, Called("127.0.0.1", door.port, "node-b"), 10)
+        way = Way(a.node.tls, folder, Called("127.0.0.1", door.port, "node-b", ("127.0.0.1",)), 10)
         left.connect(way.target.removeprefix("unix:"))
         inner.settimeout(20)
         right, peer = inner.accept()

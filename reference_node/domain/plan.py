@@ -98,6 +98,19 @@ def task_params(config: Mapping[str, Any], further: Iterable[Mapping[str, Any] |
     return dict(own) if isinstance(own, Mapping) else {}
 
 
+def place(given: Mapping[str, Any], party: Party, name: str, key: str, root: str) -> str:
+    """Return where a parameter of a component stands for a party; one that is missing is missing from `common`."""
+    of_role = given.get(party.role, {})
+    for steps, layer in (
+        ((party.role, str(party.index)), of_role.get(str(party.index), {})),
+        ((party.role,), of_role),
+        ((COMMON,), given.get(COMMON, {})),
+    ):
+        if isinstance(layer.get(name), Mapping) and key in layer[name]:
+            return "/".join((root, *steps, name, key))
+    return f"{root}/{COMMON}/{name}/{key}"
+
+
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Lay one object over another, objects within them likewise."""
     found = dict(below)

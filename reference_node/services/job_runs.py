@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from reference_node.domain import plan
 from reference_node.domain.ids import random_id
 from reference_node.domain.job import JobStatus, reject, rerun, start
 from reference_node.domain.task import Cause
@@ -18,7 +19,7 @@ from reference_node.node import Node
 from reference_node.schedule import local, progress, sessions
 from reference_node.schedule.common import cause_of, contract_needed, defect, schedules
 from reference_node.security.guards import Caller
-from reference_node.services import admission, jobs
+from reference_node.services import admission, jobs, ordered_tasks
 from reference_node.services.approvals import Body
 from reference_node.services.lists import without_none
 from reference_node.store.jobs import JobRow, find_job, gather, open_tasks
@@ -53,6 +54,7 @@ def receive_start(node: Node, session: Session, caller: Caller, body: Body) -> N
             raise Refusal("NOT_YOURS", pointer="/job_id")
         if course == job.course:
             return
+        ordered_tasks.demand_job(node, session, caller, job, course.run, body.get("task_params"))
         admission.check_params(node, session, job, body.get("task_params"))
         job.take(course)
         progress.launch(node, session, job, body.get("task_params"), _all(job))
@@ -60,6 +62,9 @@ def receive_start(node: Node, session: Session, caller: Caller, body: Body) -> N
         _demand(node, caller, job, "job-started-by-stranger")
         if course == job.course or defect(node, "partner-job-not-started"):
             return
+        ordered_tasks.demand_job(node, session, caller, job, course.run, body.get("task_params"))
+        for name in body.get("task_names", ()):
+            plan.component(job.dag, name)
         for task in open_tasks(session, job.job_id):  # of a run whose end was never heard
             local.stop(node, session, job, task, Cause.STOPPED)
             gather(session, task, node.now())
@@ -133,7 +138,8 @@ def rerun_own(node: Node, session: Session, body: Body, trace_id: str) -> dict[s
         node.driver.kick(node)
     else:
         message = without_none({"job_id": job.job_id, "run": course.run, "task_params": given})
-        jobs.ask_scheduler(node, session, job, "jobStart", trace_id, message)
+        asked = ("jobStart", trace_id, message)
+        ordered_tasks.ask(node, session, job, asked, run=course.run, decided=given)
     return {"job_id": random_id("job") if defect(node, "rerun-under-new-id") else job.job_id}
 
 

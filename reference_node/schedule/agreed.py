@@ -8,6 +8,7 @@ says counts for an agreement; whose approval or decision has gone covers nothing
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from reference_node.domain import Role, ordered, plan
 from reference_node.domain.approval import Kind
+from reference_node.domain.consent import OPEN
 from reference_node.domain.ordered import Agreement, Stray
 from reference_node.node import Node
 from reference_node.schedule.common import defect, schedules
@@ -37,6 +39,10 @@ def stray(node: Node, session: Session, job: JobRow, task: TaskRow, given: Given
     parties = plan.parties(job.config)
     if defect(node, "order-for-others-unchecked"):
         parties = plan.of_node(job.config, node.node_id)
+    if own and agreements[0].further is not None and defect(node, "decision-not-bound"):
+        return None
+    if defect(node, "open-params-refused"):
+        agreements = [replace(item, config=_closed(item.config)) for item in agreements]
     found = ordered.stray(agreements, job.config, task.task_name, given, parties)
     return None if found is None or _overlooked(node, found, own=own) else found
 
@@ -86,7 +92,15 @@ def _approved(node: Node, session: Session, job: JobRow) -> Iterator[Agreement]:
             yield Agreement(conf)
 
 
+def _closed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration that leaves nothing open, for the defect that closes all."""
+    common = {name: value for name, value in config["job_params"].get(plan.COMMON, {}).items() if name != OPEN}
+    return {**config, "job_params": {**config["job_params"], plan.COMMON: common}}
+
+
 def _overlooked(node: Node, found: Stray, *, own: bool) -> bool:
     """Whether a defect lets pass what goes beyond the agreement."""
+    if found.party.node_id == node.node_id and found.param == "input" and defect(node, "late-input-opened-uncounted"):
+        return True
     whose = "own-order" if own else "order"
     return defect(node, f"{whose}-{'input' if found.param == 'input' else 'params'}-changed")

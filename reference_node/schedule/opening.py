@@ -53,7 +53,7 @@ def opened(node: Node, session: Session, job: JobRow, wanted: Mapping[str, tuple
         if permit is not None:
             permits[permit.audit_id] = permit
     for permit in permits.values():
-        if spent(permit) and not node.faults.on("spent-permit-opens-data"):
+        if spent(permit):
             raise UsesSpent(f"the permit for {permit.resource_id} is spent: {permit.uses} of {permit.times_limit} uses")
     for permit in permits.values():
         _count(node, session, permit)
@@ -83,7 +83,7 @@ def _permit(node: Node, session: Session, job: JobRow, dataset_id: str) -> Permi
 
 
 def _count(node: Node, session: Session, permit: PermitRow) -> None:
-    if node.faults.on("opened-data-not-counted"):
+    if node.faults.on("opened-data-not-counted") or node.faults.on("late-input-opened-uncounted"):
         return
-    if not count_use(session, permit.audit_id) and not node.faults.on("spent-permit-opens-data"):
+    if not count_use(session, permit.audit_id):
         raise UsesSpent(f"the permit for {permit.resource_id} is spent")

@@ -16,11 +16,11 @@ from reference_node.errors import Refusal
 from reference_node.evidence.noting import Act, Noted, note
 from reference_node.evidence.records import canonical, digest
 from reference_node.node import Node
-from reference_node.schedule import agreed
+from reference_node.schedule import agreed, progress
 from reference_node.schedule.agreed import Given
 from reference_node.security.guards import Caller
 from reference_node.services import admission, jobs
-from reference_node.store.jobs import JobRow, TaskRow
+from reference_node.store.jobs import JobRow, TaskRow, find_task
 
 _RUN_PARAMS = frozenset({"memory_mib"})
 _ROOT = "/task_params"
@@ -31,9 +31,10 @@ def demand_task(node: Node, session: Session, caller: Caller, job: JobRow, task:
     found = agreed.stray(node, session, job, task, given)
     if found is None:
         return
+    if find_task(session, task.task_id) is None and node.faults.on("refused-order-kept"):
+        progress.new_task(node, session, job, task.task_name, task_id=task.task_id)
     subjects = {"job_id": job.job_id, "task_id": task.task_id}
     _refuse(
-        node,
         session,
         caller,
         subjects,
@@ -49,7 +50,7 @@ def demand_job(node: Node, session: Session, caller: Caller, job: JobRow, run: i
         found = agreed.stray(node, session, job, proposed(job, name, "", run), given)
         if found is not None:
             place = plan.place(given or {}, found.party, found.component, found.param, _ROOT)
-            _refuse(node, session, caller, {"job_id": job.job_id}, given, place)
+            _refuse(session, caller, {"job_id": job.job_id}, given, place)
 
 
 def proposed(job: JobRow, name: str, task_id: str, run: int | None) -> TaskRow:
@@ -74,7 +75,8 @@ def ask(
 ) -> None:
     """Have the scheduler of an own job do something (operation, trace, body) with what the operator has decided."""
     operation, trace_id, body = asked
-    agreed.decide(session, job, decided, run=run, task_id=task_id)
+    if not node.faults.on("decision-forgotten"):
+        agreed.decide(session, job, decided, run=run, task_id=task_id)
     job_id = job.job_id
     try:
         jobs.ask_scheduler(node, session, job, operation, trace_id, body)
@@ -85,11 +87,8 @@ def ask(
         raise
 
 
-def _refuse(
-    node: Node, session: Session, caller: Caller, subjects: Mapping[str, str], given: Given, place: str
-) -> None:
-    if not node.faults.on("refused-order-leaves-no-evidence"):
-        said = {"reason": "PARAMS_NOT_AGREED", "params": digest(canonical(given))}
-        note(session, Noted(Act.JOB_ORDER_REFUSED, subjects, caller.node_id, said))
-        session.commit()
+def _refuse(session: Session, caller: Caller, subjects: Mapping[str, str], given: Given, place: str) -> None:
+    said = {"reason": "PARAMS_NOT_AGREED", "params": digest(canonical(given))}
+    note(session, Noted(Act.JOB_ORDER_REFUSED, subjects, caller.node_id, said))
+    session.commit()
     raise Refusal("PARAMS_NOT_AGREED", pointer=place)

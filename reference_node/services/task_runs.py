@@ -158,6 +158,8 @@ def _begin_here(node: Node, session: Session, job: JobRow, task_id: str, body: B
         raise Refusal("JOB_NOT_READY", pointer="/job_id")
     _resume(node, session, job, body["task_name"], run)
     params = None if defect(node, "partner-task-params-dropped") else body.get("task_params")
+    if "componentName" in body and defect(node, "order-code-taken"):
+        job.dag = {**job.dag, "components": [{**row, **_code(body)} for row in job.dag["components"]]}
     task = progress.new_task(
         node,
         session,
@@ -171,6 +173,11 @@ def _begin_here(node: Node, session: Session, job: JobRow, task_id: str, body: B
     )
     local.begin(node, session, job, task)
     progress.advance(node, session, job)
+
+
+def _code(body: Body) -> dict[str, Any]:
+    """Return the component that an order names, for the defect that runs it."""
+    return {name: body[name] for name in ("componentName", "version", "provider")}
 
 
 def rerun_own(node: Node, session: Session, body: Body, trace_id: str) -> None:

@@ -208,7 +208,7 @@ def test_a_use_is_counted_when_the_data_are_opened(three: tuple[Worker, Worker, 
     assert a.signed("taskStart", b.as_stranger(), **other).code == 0
     assert a.tasks(second)["a"]["end_reason"] == "PERMIT_EXHAUSTED"
     assert (uses(a), len(a.runner.works)) == (2, 2)
-    flow_id = agree_flow(b, a, dag=PLAN, project="prj-c")
+    flow_id = agree_flow(b, a, dag=PLAN, project="prj-b")
     fields = {"flow_id": flow_id, "dag": PLAN, "config": statistics(a, b, LENT, "host")}
     late = a.signed("jobCreate", b.as_stranger(), job_id="job-3", **fields)
     assert (late.error, late.data["pointer"]) == ("PERMIT_EXHAUSTED", "/config/task_params/host/0/a/input/table")

@@ -111,6 +111,20 @@ def place(given: Mapping[str, Any], party: Party, name: str, key: str, root: str
     return f"{root}/{COMMON}/{name}/{key}"
 
 
+def with_params(config: Mapping[str, Any], names: Iterable[str], given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a configuration with what was given for a run in it: the effective parameters of each party, in its place.
+
+    So whoever is asked to approve it sees what each party would compute with, and no layer hides another.
+    """
+    wanted = tuple(names)
+    params: dict[str, Any] = {COMMON: {}}
+    for party in parties(config):
+        found = {name: task_params(config, [given], party, name) for name in wanted}
+        own = {name: values for name, values in found.items() if values}
+        params.setdefault(party.role.value, {})[str(party.index)] = own
+    return {**config, "task_params": params}
+
+
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Lay one object over another, objects within them likewise."""
     found = dict(below)

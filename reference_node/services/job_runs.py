@@ -19,8 +19,9 @@ from reference_node.node import Node
 from reference_node.schedule import local, progress, sessions
 from reference_node.schedule.common import cause_of, contract_needed, defect, schedules
 from reference_node.security.guards import Caller
-from reference_node.services import admission, jobs, ordered_tasks
+from reference_node.services import admission, jobs, ordered_tasks, own_approvals
 from reference_node.services.approvals import Body
+from reference_node.services.job_approvals import JobSubject
 from reference_node.services.lists import without_none
 from reference_node.store.jobs import JobRow, find_job, gather, open_tasks
 
@@ -127,6 +128,8 @@ def receive_stop_all(node: Node, session: Session, caller: Caller, body: Body) -
 def rerun_own(node: Node, session: Session, body: Body, trace_id: str) -> dict[str, Any]:
     """Run a job again under its id, with other parameters if they are given (8.4.5)."""
     job = jobs.initiated(node, session, body["job_id"])
+    if body.get("approval"):
+        return _apply_anew(node, session, job, body)
     course = rerun(job.course)
     given = None if defect(node, "rerun-params-ignored") else body.get("task_params")
     admission.check_params(node, session, job, given)
@@ -141,6 +144,17 @@ def rerun_own(node: Node, session: Session, body: Body, trace_id: str) -> dict[s
         asked = ("jobStart", trace_id, message)
         ordered_tasks.ask(node, session, job, asked, run=course.run, decided=given)
     return {"job_id": random_id("job") if defect(node, "rerun-under-new-id") else job.job_id}
+
+
+def _apply_anew(node: Node, session: Session, job: JobRow, body: Body) -> dict[str, Any]:
+    """Ask each of the other parties to approve the parameters of a further run; nothing runs by it (8.4.1-b)."""
+    job_id, given = job.job_id, body.get("task_params")
+    admission.check_params(node, session, job, given)
+    asked = [contract_needed(node, session, node_id, "/job_id") for node_id in progress.others(node, job)]
+    for contract_id in [contract.contract_id for contract in asked]:
+        wanted = {"contract_id": contract_id, "job_id": job_id, "task_params": given}
+        own_approvals.apply(node, session, JobSubject(), wanted)
+    return {"job_id": job_id}
 
 
 def end_with_contract(node: Node, session: Session, contract: Any) -> None:

@@ -180,6 +180,32 @@ def test_a_new_configuration_that_was_approved_may_run(three: tuple[Worker, Work
     assert (a.runner.running, a.tasks(job_id)["a"]["end_reason"]) == ({}, "PARAMS_NOT_AGREED")
 
 
+def test_the_initiator_applies_anew_and_then_runs_its_job_with_other_parameters(
+    three: tuple[Worker, Worker, Worker],
+) -> None:
+    """Unasked the partner refuses and the run ends with the reason; asked and approved, the same rerun runs there."""
+    a, b, _ = three
+    flow_id = agree_flow(a, b, dag=PLAN)
+    job_id = a.own("ownJobCreate", flow_id=flow_id, dag=PLAN, config=statistics(a, b)).data["job_id"]
+    a.own("ownJobStart", job_id=job_id)
+    a.own("ownJobStop", job_id=job_id)
+    settle(a, b)
+    rerun = {"job_id": job_id, "task_params": {"common": {"a": {"word": "you"}}}}
+    assert a.own("ownJobRerun", **rerun).code == 0
+    settle(a, b)
+    assert (a.job(job_id)["job_status"], a.job(job_id)["end_reason"]) == ("FINISHED", "PARTNER_REFUSED")
+    assert "PARAMS_NOT_AGREED" in a.job(job_id)["detail"]
+    runs = a.job(job_id)["run"]
+    assert a.own("ownJobRerun", **rerun, approval=True).data == {"job_id": job_id}
+    assert (a.job(job_id)["run"], a.job(job_id)["job_status"]) == (runs, "FINISHED")
+    (record,) = b.own("ownJobAuditList").data["records"]
+    assert record["content"]["conf"]["task_params"]["host"]["0"]["a"] == {"word": "you", "input": {"table": None}}
+    assert b.own("ownJobAuditConfirm", audit_id=record["audit_id"], status="APPROVED").code == 0
+    assert a.own("ownJobRerun", **rerun).code == 0
+    settle(a, b)
+    assert [work.parameters for work in b.runner.running.values()] == [{"word": "you"}]
+
+
 def granted(a: Worker, b: Worker, **limits: Any) -> None:
     """Lend the dataset to B."""
     scope = {"type": "NODE"}

@@ -77,7 +77,7 @@ def own(world: World, partner: Partner, slug: str = "own") -> Line:
     job_id = str(world.own(f"{slug}:create", "ownJobCreate", body).at("/job_id"))
     work.demanded(work.job_is(world, f"{slug}:ready", job_id, "READY"), "/job_status", "READY")
     told = world.awaited(f"{slug}:told", partner, "jobCreate", {"job_id": job_id})
-    token = str(told.sent.get("session_token", job_id))
+    token = str(told.sent.get("session_token", job_id))  # without one the signature of each message admits
     world.own(f"{slug}:start", "ownJobStart", {"job_id": job_id}).at("")
     task_id = work.begun(world, f"{slug}:begun", partner, job_id, "first")
     work.demanded(work.task_is(world, f"{slug}:runs", job_id, task_id, "RUNNING"), "/status", "RUNNING")

@@ -91,7 +91,8 @@ def test_job_rerun(world: World) -> None:
     """A job that has ended runs again under its id with a new setting for one component (8.4.5, 8.4.1-a)."""
     partner = work.played(world)
     plan = work.dag(work.registered(world), first=())
-    job_id = work.own_job(world, partner, plan, task_params={"first": {"word": "old", "lines": 1}})
+    given = {"first": {"word": "old", "lines": 1}}
+    job_id = work.own_job(world, partner, plan, task_params=given, open_params={"first": ["word"]})
     key = {"job_id": job_id}
     old = work.started(world, partner, job_id, "first")["first"]
     work.ended(world, "done", partner, job_id, old)

@@ -9,6 +9,7 @@ from conformance.suites import work
 
 OLD = {"first": {"word": "old"}}
 NEW = {"common": {"first": {"word": "new"}}}
+OPEN = {"first": ["word"]}  # what the job lets a run be given anew
 PATIENCE = 10.0  # a scheduler that has heard nothing for this long has lost a callback
 
 
@@ -17,7 +18,7 @@ def test_task_given(world: World) -> None:
     """A partner begins tasks on the target under its own ids and asks how they are; others try (8.5.1-b, 8.5.2-c)."""
     partner, other, stranger = work.played(world), work.played(world, "other"), world.signed_partner("stranger")
     plan = work.chain(work.registered(world))
-    job_id = work.joined(world, partner, plan, arbiter=(other.node_id,), task_params=OLD)
+    job_id = work.joined(world, partner, plan, arbiter=(other.node_id,), task_params=OLD, open_params=OPEN)
     key = {"job_id": job_id}
     task_id = world.id("task")
     asked = {**key, "task_id": task_id, "task_name": "first", "task_params": NEW, "priority": 8}
@@ -67,7 +68,7 @@ def test_task_given_stopped(world: World) -> None:
 def test_task_given_rerun(world: World) -> None:
     """The scheduler has a task that is done run again on the target, with a new parameter (8.5.5-b)."""
     partner = work.played(world)
-    job_id = work.joined(world, partner, work.chain(work.registered(world)), task_params=OLD)
+    job_id = work.joined(world, partner, work.chain(work.registered(world)), task_params=OLD, open_params=OPEN)
     first = work.given(world, "first", partner, job_id, "first")
     work.reported(world, "first-done", job_id, first, "SUCCESS", "host").at("")
     second = work.given(world, "second", partner, job_id, "second")

@@ -8,6 +8,7 @@ from conformance.suites import work
 
 OLD = {"first": {"word": "old"}}
 NEW = {"common": {"first": {"word": "new"}}}
+OPEN = {"first": ["word"]}  # what the job lets a run be given anew
 METRIC = {"output_type": "metric", "output_content": {"intersection_size": 4102, "rate": 0.25, "口径": "信用代码"}}
 DATASET = {"output_type": "dataset", "output_content": {"location": "store/joined.csv", "digest": "66c7f0f4"}}
 MANY = 400
@@ -17,7 +18,7 @@ MANY = 400
 def test_task_started(world: World) -> None:
     """The operator begins one component of a job with parameters of its own, then one outside the DAG (8.5.1-a)."""
     partner = work.played(world)
-    job_id = work.own_job(world, partner, work.chain(work.registered(world)), task_params=OLD)
+    job_id = work.own_job(world, partner, work.chain(work.registered(world)), task_params=OLD, open_params=OPEN)
     key = {"job_id": job_id}
     asked = {**key, "task_name": "first", "task_params": NEW, "run_params": {"memory_mib": 512}, "priority": 8}
     astray = {**asked, "task_name": "third", "task_params": {"common": {}}}
@@ -138,7 +139,7 @@ def test_task_own_callbacks(world: World) -> None:
 def test_task_rerun(world: World) -> None:
     """The first of two tasks that are done runs again with a new parameter; the second does not (8.5.5-a)."""
     partner = work.played(world)
-    job_id = work.own_job(world, partner, work.chain(work.registered(world)), task_params=OLD)
+    job_id = work.own_job(world, partner, work.chain(work.registered(world)), task_params=OLD, open_params=OPEN)
     key = {"job_id": job_id}
     first = work.started(world, partner, job_id, "first")["first"]
     again = {**key, "task_id": first, "task_params": NEW}

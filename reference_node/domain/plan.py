@@ -98,6 +98,33 @@ def task_params(config: Mapping[str, Any], further: Iterable[Mapping[str, Any] |
     return dict(own) if isinstance(own, Mapping) else {}
 
 
+def place(given: Mapping[str, Any], party: Party, name: str, key: str, root: str) -> str:
+    """Return where a parameter of a component stands for a party; one that is missing is missing from `common`."""
+    of_role = given.get(party.role, {})
+    for steps, layer in (
+        ((party.role, str(party.index)), of_role.get(str(party.index), {})),
+        ((party.role,), of_role),
+        ((COMMON,), given.get(COMMON, {})),
+    ):
+        if isinstance(layer.get(name), Mapping) and key in layer[name]:
+            return "/".join((root, *steps, name, key))
+    return f"{root}/{COMMON}/{name}/{key}"
+
+
+def with_params(config: Mapping[str, Any], names: Iterable[str], given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a configuration with what was given for a run in it: the effective parameters of each party, in its place.
+
+    So whoever is asked to approve it sees what each party would compute with, and no layer hides another.
+    """
+    wanted = tuple(names)
+    params: dict[str, Any] = {COMMON: {}}
+    for party in parties(config):
+        found = {name: task_params(config, [given], party, name) for name in wanted}
+        own = {name: values for name, values in found.items() if values}
+        params.setdefault(party.role.value, {})[str(party.index)] = own
+    return {**config, "task_params": params}
+
+
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Lay one object over another, objects within them likewise."""
     found = dict(below)

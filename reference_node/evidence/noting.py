@@ -56,6 +56,7 @@ class Act(StrEnum):
     JOB_REFUSED = "job.refused"
     JOB_STOPPED = "job.stopped"
     JOB_ENDED = "job.ended"
+    JOB_ORDER_REFUSED = "job.order_refused"
     TASK_STARTED = "task.started"
     TASK_LOADED = "task.loaded"
     TASK_ENDED = "task.ended"

@@ -105,7 +105,9 @@ def take_in(node: Node, session: Session, source: str, message: Arrival) -> bool
 
 
 def assembler(node: Node, session: Session, headers: Mapping[str, str]) -> Assembler:
-    """Return what puts the messages of a stream together."""
+    """Return what puts the messages of a stream together; its frames are authenticated by the token alone."""
+    if not session.proved:
+        raise Refusal("SESSION_TOKEN_INVALID", pointer=stamps.TOKEN, reason="no token was issued for frames to rest on")
     return Assembler(
         session.mailbox,
         node.sessions.spool,

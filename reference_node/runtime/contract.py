@@ -11,7 +11,9 @@ from reference_node.domain.task import Cause
 
 
 class LaunchFailed(Exception):
-    """A component could not be started; the words say why."""
+    """A component could not be started; the words say why, `cause` what is told of it."""
+
+    cause = Cause.NOT_LAUNCHED
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ def _launch_next(node: Node, preparing: Preparations) -> bool:
         try:
             work = material.work(node, session, job, task, part)
         except LaunchFailed as failure:
-            _fail(node, session, part, str(failure))
+            _fail(node, session, part, failure)
             return True
         sessions.open_job(node, job)
         sessions.open_task(node, session, job, task, part.attempt)
@@ -78,7 +78,7 @@ def _prepare(node: Node, work: Work) -> None:
         with node.store.begin() as session:
             part = _part(session, node, work.key)
             if part is not None and part.attempt == work.key.attempt:
-                _fail(node, session, part, str(failure))
+                _fail(node, session, part, failure)
 
 
 def _overtaken(node: Node, key: Key) -> bool:
@@ -169,9 +169,9 @@ def _advance(node: Node, session: Session, part: PartRow, to: Standing) -> None:
         changed(node, session, part)
 
 
-def _fail(node: Node, session: Session, part: PartRow, why: str) -> None:
+def _fail(node: Node, session: Session, part: PartRow, why: LaunchFailed) -> None:
     node.journal.write(part.task_id, "ERROR", f"{part.party.name} not launched: {why}", node.now())
-    if local.move(session, part, Standing(TaskStatus.FAILED, part.attempt, Cause.NOT_LAUNCHED), why[:512]):
+    if local.move(session, part, Standing(TaskStatus.FAILED, part.attempt, why.cause), str(why)[:512]):
         changed(node, session, part)
 
 

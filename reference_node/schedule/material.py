@@ -17,10 +17,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from reference_node.domain import plan
+from reference_node.evidence.records import canonical, digest
 from reference_node.node import Node
 from reference_node.runtime.catalogue import remedy
 from reference_node.runtime.contract import Key, LaunchFailed, Recorded, Work
-from reference_node.schedule import sources
+from reference_node.schedule import opening, sources
 from reference_node.schedule.files import clear_name
 from reference_node.store.contracts import ContractRow, OwnNodeRow
 from reference_node.store.jobs import JobRow, PartRow, TaskRow, current_tasks, parts_of
@@ -85,7 +86,8 @@ def work(node: Node, session: Session, job: JobRow, task: TaskRow, part: PartRow
     party = part.party
     given, named = parameters(job, task, party, task.task_name)
     taking_part = [item for item in plan.parties(job.config) if item.role in described.get("roleList", (item.role,))]
-    recorded = _recorded(node, session, wanted, described, named)
+    _demand_same_code(node, session, job, wanted)
+    recorded = opening.opened(node, session, job, _named(wanted, described, named))
     inputs = dict(_inputs(node, session, job, part, wanted, described, recorded))
     folder = _folder(node, part)
     return Work(
@@ -138,27 +140,48 @@ def made(node: Node, session: Session, job: JobRow, task: TaskRow, part: PartRow
     if described is None:
         return {}
     _, named = parameters(job, task, part.party, task.task_name)
+    found = {port: sources.find(node, session, *it) for port, it in _named(wanted, described, named).items()}
+    recorded = {port: source for port, source in found.items() if source is not None}
+    if len(recorded) < len(found):  # a dataset has gone meanwhile
+        return {}
     try:
-        recorded = _recorded(node, session, wanted, described, named)
         inputs = dict(_inputs(node, session, job, part, wanted, described, recorded))
-    except LaunchFailed:  # a dataset has gone meanwhile
+    except LaunchFailed:  # what it was made of has gone meanwhile
         return {}
     outputs = _outputs(_folder(node, part), described, inputs)
     return {name: str(path) for name, path in outputs.items() if path.exists()}
 
 
-def _recorded(
-    node: Node, session: Session, part: Described, described: Described, given: Mapping[str, Any]
-) -> dict[str, Recorded]:
-    """Return what is on record of the datasets and models that a part is given, by port (9.2-c)."""
-    found = {}
-    for key, port in ports(part, described).items():
-        if given.get(key) is not None:
-            source = sources.find(node, session, sources.kind_of(part, key), str(given[key]))
-            if source is None:
-                raise LaunchFailed(f"what input {key} names is gone, or not a file")
-            found[port] = source
-    return found
+def fingerprints(session: Session, dag: Described) -> dict[str, str]:
+    """Return a digest of what a job would run as each registered component of its DAG, by name there (9.2-c).
+
+    What comes with the node changes with the node only, and is not among them.
+    """
+    rows = {part["name"]: component_row(session, part) for part in dag["components"]}
+    return {
+        name: digest(canonical([row.described, row.address_type, row.address]))
+        for name, row in rows.items()
+        if row is not None
+    }
+
+
+def _demand_same_code(node: Node, session: Session, job: JobRow, wanted: Described) -> None:
+    """Run a registered component only as it was when this node took the job."""
+    name = wanted["name"]
+    agreed = (job.components or {}).get(name)
+    if agreed is None or node.faults.on("replaced-component-run"):
+        return
+    if fingerprints(session, {"components": [wanted]}).get(name) != agreed:
+        raise LaunchFailed(f"{wanted['componentName']} {wanted['version']} is not what it was when the job was taken")
+
+
+def _named(part: Described, described: Described, given: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return kind and id of the datasets and models that a part is given, by port (9.2-c)."""
+    return {
+        port: (sources.kind_of(part, key), str(given[key]))
+        for key, port in ports(part, described).items()
+        if given.get(key) is not None
+    }
 
 
 def _inputs(

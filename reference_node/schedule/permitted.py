@@ -19,7 +19,7 @@ from reference_node.domain.approval import Kind
 from reference_node.domain.job import JobStatus
 from reference_node.domain.task import Cause
 from reference_node.node import Node
-from reference_node.schedule import local, material, progress, sources
+from reference_node.schedule import agreed, local, material, progress, sources
 from reference_node.schedule.common import contract_with, defect
 from reference_node.security import proofs
 from reference_node.store.approvals import ApprovalRow, PermitRow, in_force
@@ -58,12 +58,14 @@ def stopped(node: Node, session: Session, job: JobRow, task: TaskRow, part: Part
 def _withdrawn(node: Node, session: Session, job: JobRow, task: TaskRow, part: PartRow) -> Cause | None:
     """Return why a part must not run any more, None where it may."""
     initiator = job.initiator_node_id
+    if agreed.stray(node, session, job, task, task.task_params) is not None:
+        return Cause.PARAMS_NOT_AGREED
     if initiator == node.node_id or contract_with(node, session, initiator) is None:
         return None
     if node.config.job_approval != "none":
-        agreed = [(Kind.JOB, job.job_id), *([] if job.flow_id is None else [(Kind.FLOW, job.flow_id)])]
-        ends = [_ended(node, session, kind, resource_id, initiator) for kind, resource_id in agreed]
-        if not any(in_force(session, *item, initiator, node.now()) for item in agreed) and any(ends):
+        approved = [(Kind.JOB, job.job_id), *([] if job.flow_id is None else [(Kind.FLOW, job.flow_id)])]
+        ends = [_ended(node, session, kind, resource_id, initiator) for kind, resource_id in approved]
+        if not any(in_force(session, *item, initiator, node.now()) for item in approved) and any(ends):
             ended = next(cause for cause in ends if cause is not None)
             return None if defect(node, "revoked-flow-spares-task") else ended
     wanted = plan.component(job.dag, task.task_name)

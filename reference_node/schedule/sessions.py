@@ -33,6 +33,11 @@ def open_task(node: Node, session: Session, job: JobRow, task: TaskRow, attempt:
         _open(node, job, material.task_session_id(task.task_id, attempt), material.session_id(job))
 
 
+def unproved(job_id: str) -> str:
+    """Return what stands in the place of a token where none was issued: public, and so no proof of anything."""
+    return job_id
+
+
 def _open(node: Node, job: JobRow, session_id: str, within: str | None) -> None:
     parties = plan.parties(job.config)
     addresses = {item.node_id: address for item in parties if (address := _announced(node, job, item))}
@@ -43,6 +48,7 @@ def _open(node: Node, job: JobRow, session_id: str, within: str | None) -> None:
         addresses,
         component_token=job.component_token,
         within=within,
+        proved=job.session_token != unproved(job.job_id),
     )
 
 

@@ -18,7 +18,7 @@ from reference_node.domain.approval import Kind
 from reference_node.errors import Refusal
 from reference_node.node import Node
 from reference_node.runtime.catalogue import in_black_box, remedy
-from reference_node.schedule import material, permitted, sources
+from reference_node.schedule import material, opening, permitted, sources
 from reference_node.schedule.common import defect
 from reference_node.security import proofs
 from reference_node.services import job_projects, vouching
@@ -129,7 +129,7 @@ def _check_security(node: Node, stated: object, demanded: Mapping[str, Any] | No
 
 def check_params(node: Node, session: Session, job: JobRow, further: Mapping[str, Any] | None) -> None:
     """Refuse parameters for a further run that do not fit."""
-    for name in _named(further):
+    for name in named(further):
         wanted = plan.component(job.dag, name)
         described = material.description(node, session, wanted)
         for party in plan.of_node(job.config, node.node_id) if described is not None else ():
@@ -142,7 +142,7 @@ def check_params(node: Node, session: Session, job: JobRow, further: Mapping[str
                 )
 
 
-def _named(further: Mapping[str, Any] | None) -> list[str]:
+def named(further: Mapping[str, Any] | None) -> list[str]:
     """Return the components that parameters are given for."""
     names: dict[str, None] = {}
     for role, layer in (further or {}).items():
@@ -176,17 +176,8 @@ def _check_part(
 
 
 def _place(given: Mapping[str, Any], party: plan.Party, name: str, pointer: str, root: str) -> str:
-    """Return where a parameter stands; one that is missing is missing at the innermost place."""
-    key = pointer.removeprefix("/params/")
-    of_role = given.get(party.role, {})
-    for steps, layer in (
-        ((party.role, str(party.index)), of_role.get(str(party.index), {})),
-        ((party.role,), of_role),
-        ((plan.COMMON,), given.get(plan.COMMON, {})),
-    ):
-        if isinstance(layer.get(name), Mapping) and key in layer[name]:
-            return "/".join((root, *steps, name, key))
-    return f"{root}/{plan.COMMON}/{name}/{key}"
+    """Return where a parameter stands that a component does not take."""
+    return plan.place(given, party, name, pointer.removeprefix("/params/"), root)
 
 
 def _check_model(node: Node, session: Session, job: JobRow, model_id: str, place: str) -> None:
@@ -204,14 +195,15 @@ def _check_dataset(node: Node, session: Session, job: JobRow, dataset_id: str, p
         raise Refusal("RESOURCE_NOT_FOUND", pointer=place)
     if job.initiator_node_id == node.node_id or row.visibility == _PUBLIC or defect(node, "job-uses-ungranted-data"):
         return
-    approval = in_force(session, Kind.DATASET, dataset_id, job.initiator_node_id, node.now())
-    if approval is None or approval.role != Role.APPROVER:
+    approval = opening.permitted_by(node, session, job, dataset_id)
+    if approval is None:
         raise Refusal("RESOURCE_NOT_FOUND", pointer=place)
     permit = session.get(PermitRow, approval.audit_id)
     elsewhere = permit is not None and permit.project_id not in (None, job.project_id)
     if elsewhere and not defect(node, "job-ignores-scope-of-permit"):
         raise Refusal("PERMIT_OUT_OF_SCOPE", pointer=place)
-    _use(session, approval)
+    if permit is not None and opening.spent(permit):  # a use is counted when the data are opened
+        raise Refusal("PERMIT_EXHAUSTED", pointer=place)
 
 
 def _use(session: Session, approval: ApprovalRow) -> None:

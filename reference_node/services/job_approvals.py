@@ -23,7 +23,7 @@ class JobSubject:
     kind = Kind.JOB
 
     def draft(self, node: Node, session: Session, contract: ContractRow, body: Body) -> Draft:
-        """Send the job as it is to run."""
+        """Send the job as it is to run, with what is given for a further run where something is."""
         job = find_job(session, body["job_id"])
         if job is None or job.initiator_node_id != node.node_id:
             raise Refusal("RESOURCE_NOT_FOUND", pointer="/job_id")
@@ -32,8 +32,12 @@ class JobSubject:
         flow = session.scalar(select(FlowRow).where(FlowRow.flow_id == job.flow_id))
         if flow is None:
             raise Refusal("RESOURCE_NOT_FOUND", pointer="/flow_id")
+        conf = job.config
+        if body.get("task_params") is not None:
+            names = [part["name"] for part in job.dag["components"]]
+            conf = plan.with_params(job.config, names, body["task_params"])
         content = {"job_id": job.job_id, "flow_id": flow.flow_id, "name": flow.name, "project_id": flow.project_id}
-        return Draft(job.job_id, {**content, "dag": job.dag, "conf": job.config}, flow.name)
+        return Draft(job.job_id, {**content, "dag": job.dag, "conf": conf}, flow.name)
 
     def receive(self, node: Node, session: Session, contract: ContractRow, body: Body) -> Draft:  # noqa: ARG002
         """Take a job of the partner's that can run and that this node is a party of."""

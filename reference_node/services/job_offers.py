@@ -17,7 +17,7 @@ from reference_node.domain.job import JobStatus, agree, reject
 from reference_node.errors import Refusal
 from reference_node.node import Node
 from reference_node.runtime.contract import WarmRunner
-from reference_node.schedule import approving, progress
+from reference_node.schedule import approving, material, progress, sessions
 from reference_node.schedule.common import contract_needed, defect, reason_of, schedules
 from reference_node.security.guards import Caller
 from reference_node.services import admission, job_addresses, links, own_approvals
@@ -39,6 +39,7 @@ def create(node: Node, session: Session, body: Body, trace_id: str) -> dict[str,
         if node_id != node.node_id:
             contract_needed(node, session, node_id, pointer)
     admission.check_parts(node, session, job, parties)
+    job.components = material.fingerprints(session, job.dag)
     if approving.wanted(job) and job.flow_id is None:
         raise Refusal("REQUEST_INVALID", pointer="/flow_id")
     if not defect(node, "job-not-kept"):
@@ -111,6 +112,7 @@ def receive_all(node: Node, session: Session, caller: Caller, body: Body) -> Non
     if parties:
         admission.check_approval(node, session, job)
         admission.check_parts(node, session, job, parties)
+        job.components = material.fingerprints(session, job.dag)
     session.add(job)
     session.flush()
     if not defect(node, "scheduled-job-not-offered"):
@@ -135,8 +137,10 @@ def receive(node: Node, session: Session, caller: Caller, body: Body) -> None:
     if defect(node, "job-id-replaced"):
         body = {**body, "job_id": random_id("job")}
     job = _new_row(node, body, initiator, caller.node_id)
+    job.session_token = _told_token(body)
     admission.check_approval(node, session, job)
     admission.check_parts(node, session, job, parties)
+    job.components = material.fingerprints(session, job.dag)
     job.take(agree(job.course))
     if not defect(node, "partner-job-not-kept"):
         session.add(job)
@@ -152,6 +156,11 @@ def _demand_scheduler(node: Node, body: Body, source: str) -> None:
         raise Refusal("NOT_YOURS", pointer="/config/job_params/common/scheduler")
 
 
+def _told_token(body: Body) -> str:
+    """Return the token that a scheduler has told every party; where it has told none, what stands for none."""
+    return str(body.get("session_token") or sessions.unproved(body["job_id"]))
+
+
 def _confirm_own(session: Session, caller: Caller, body: Body) -> None:
     """The scheduler comes back with a job that this node has initiated: now it is ready here."""
     job = find_job(session, body["job_id"])
@@ -159,6 +168,7 @@ def _confirm_own(session: Session, caller: Caller, body: Body) -> None:
         raise Refusal("RESOURCE_NOT_FOUND", pointer="/job_id")
     if (job.dag, job.config) != (body["dag"], body["config"]):
         raise Refusal("ID_TAKEN", pointer="/job_id")
+    job.session_token = _told_token(body)  # what the other parties were told, though this node had proposed one
     job.take(agree(job.course))
 
 
@@ -192,9 +202,7 @@ def _new_row(node: Node, body: Body, initiator: str, scheduler: str) -> JobRow:
         targets=[part["name"] for part in body["dag"]["components"]],
         priority=5 if defect(node, "job-priority-lost") else settings.get("priority", 5),
         timeout=settings.get("timeout", node.config.job_seconds),
-        # a scheduler that issues no token leaves it to the signatures of the nodes
-        session_token=body.get("session_token")
-        or (body["job_id"] if scheduler != node.node_id else _session_token(node)),
+        session_token=body.get("session_token") or _session_token(node, body["job_id"]),
         component_token=component_token,
         component_digest=node.vault.digest(component_token.encode(), COMPONENT_TOKEN),
         poll_at=node.now() + node.config.poll_seconds * 1000,
@@ -202,7 +210,10 @@ def _new_row(node: Node, body: Body, initiator: str, scheduler: str) -> JobRow:
     )
 
 
-def _session_token(node: Node) -> str:
+def _session_token(node: Node, job_id: str) -> str:
+    """Draw the token that the nodes of a job share."""
+    if defect(node, "session-token-is-job-id"):
+        return job_id
     return "the-token-of-every-job" if defect(node, "session-token-repeats") else _token()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from reference_node.domain import plan
 from reference_node.domain.ids import random_id
 from reference_node.domain.job import JobStatus, reject, rerun, start
 from reference_node.domain.task import Cause
@@ -18,8 +19,9 @@ from reference_node.node import Node
 from reference_node.schedule import local, progress, sessions
 from reference_node.schedule.common import cause_of, contract_needed, defect, schedules
 from reference_node.security.guards import Caller
-from reference_node.services import admission, jobs
+from reference_node.services import admission, jobs, ordered_tasks, own_approvals
 from reference_node.services.approvals import Body
+from reference_node.services.job_approvals import JobSubject
 from reference_node.services.lists import without_none
 from reference_node.store.jobs import JobRow, find_job, gather, open_tasks
 
@@ -53,6 +55,7 @@ def receive_start(node: Node, session: Session, caller: Caller, body: Body) -> N
             raise Refusal("NOT_YOURS", pointer="/job_id")
         if course == job.course:
             return
+        ordered_tasks.demand_job(node, session, caller, job, course.run, body.get("task_params"))
         admission.check_params(node, session, job, body.get("task_params"))
         job.take(course)
         progress.launch(node, session, job, body.get("task_params"), _all(job))
@@ -60,6 +63,9 @@ def receive_start(node: Node, session: Session, caller: Caller, body: Body) -> N
         _demand(node, caller, job, "job-started-by-stranger")
         if course == job.course or defect(node, "partner-job-not-started"):
             return
+        ordered_tasks.demand_job(node, session, caller, job, course.run, body.get("task_params"))
+        for name in body.get("task_names", ()):
+            plan.component(job.dag, name)
         for task in open_tasks(session, job.job_id):  # of a run whose end was never heard
             local.stop(node, session, job, task, Cause.STOPPED)
             gather(session, task, node.now())
@@ -122,6 +128,8 @@ def receive_stop_all(node: Node, session: Session, caller: Caller, body: Body) -
 def rerun_own(node: Node, session: Session, body: Body, trace_id: str) -> dict[str, Any]:
     """Run a job again under its id, with other parameters if they are given (8.4.5)."""
     job = jobs.initiated(node, session, body["job_id"])
+    if body.get("approval"):
+        return _apply_anew(node, session, job, body)
     course = rerun(job.course)
     given = None if defect(node, "rerun-params-ignored") else body.get("task_params")
     admission.check_params(node, session, job, given)
@@ -133,8 +141,20 @@ def rerun_own(node: Node, session: Session, body: Body, trace_id: str) -> dict[s
         node.driver.kick(node)
     else:
         message = without_none({"job_id": job.job_id, "run": course.run, "task_params": given})
-        jobs.ask_scheduler(node, session, job, "jobStart", trace_id, message)
+        asked = ("jobStart", trace_id, message)
+        ordered_tasks.ask(node, session, job, asked, run=course.run, decided=given)
     return {"job_id": random_id("job") if defect(node, "rerun-under-new-id") else job.job_id}
+
+
+def _apply_anew(node: Node, session: Session, job: JobRow, body: Body) -> dict[str, Any]:
+    """Ask each of the other parties to approve the parameters of a further run; nothing runs by it (8.4.1-b)."""
+    job_id, given = job.job_id, body.get("task_params")
+    admission.check_params(node, session, job, given)
+    asked = [contract_needed(node, session, node_id, "/job_id") for node_id in progress.others(node, job)]
+    for contract_id in [contract.contract_id for contract in asked]:
+        wanted = {"contract_id": contract_id, "job_id": job_id, "task_params": given}
+        own_approvals.apply(node, session, JobSubject(), wanted)
+    return {"job_id": job_id}
 
 
 def end_with_contract(node: Node, session: Session, contract: Any) -> None:

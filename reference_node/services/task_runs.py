@@ -21,7 +21,7 @@ from reference_node.node import Node
 from reference_node.schedule import local, orders, progress, sessions
 from reference_node.schedule.common import defect, schedules
 from reference_node.security.guards import Caller
-from reference_node.services import admission, jobs, tasks
+from reference_node.services import admission, jobs, ordered_tasks, tasks
 from reference_node.services.approvals import Body
 from reference_node.services.lists import without_none
 from reference_node.store.jobs import (
@@ -56,7 +56,8 @@ def start_own(node: Node, session: Session, body: Body, trace_id: str) -> dict[s
     else:
         resume(job.course)
         message = {"task_id": task_id, "job_id": job.job_id, "task_name": body["task_name"], **given}
-        jobs.ask_scheduler(node, session, job, "taskStart", trace_id, message)
+        asked = ("taskStart", trace_id, message)
+        ordered_tasks.ask(node, session, job, asked, task_id=task_id, decided=given.get("task_params"))
     return {"task_id": task_id}
 
 
@@ -125,6 +126,7 @@ def receive_start(node: Node, session: Session, caller: Caller, body: Body) -> d
             raise Refusal("ID_TAKEN", pointer="/task_id")
         if defect(node, "repeated-task-start-refused"):
             raise Refusal("ID_TAKEN", pointer="/task_id")
+        ordered_tasks.demand_task(node, session, caller, job, known, body.get("task_params", known.task_params))
         if not schedules(node, job) and body.get("attempt", known.attempt) > known.attempt:
             _rerun_here(node, session, job, known, body)
             session.commit()
@@ -137,6 +139,8 @@ def receive_start(node: Node, session: Session, caller: Caller, body: Body) -> d
     if defect(node, "task-id-replaced"):
         task_id = random_id("task").replace("-", "_", 1)
     given = {name: body[name] for name in _OPTIONS if name in body}
+    wanted = ordered_tasks.proposed(job, body["task_name"], task_id, body.get("run"))
+    ordered_tasks.demand_task(node, session, caller, job, wanted, body.get("task_params"))
     if schedules(node, job):
         _check_start(node, session, job, body["task_name"], given)
         _start_all(node, session, job, body["task_name"], task_id, given)
@@ -154,6 +158,8 @@ def _begin_here(node: Node, session: Session, job: JobRow, task_id: str, body: B
         raise Refusal("JOB_NOT_READY", pointer="/job_id")
     _resume(node, session, job, body["task_name"], run)
     params = None if defect(node, "partner-task-params-dropped") else body.get("task_params")
+    if "componentName" in body and defect(node, "order-code-taken"):
+        job.dag = {**job.dag, "components": [{**row, **_code(body)} for row in job.dag["components"]]}
     task = progress.new_task(
         node,
         session,
@@ -162,11 +168,16 @@ def _begin_here(node: Node, session: Session, job: JobRow, task_id: str, body: B
         task_id=task_id,
         attempt=body.get("attempt", 1),
         params=params,
-        run_params=body.get("run_params"),
+        run_params=ordered_tasks.operational(body.get("run_params")),
         priority=body.get("priority"),
     )
     local.begin(node, session, job, task)
     progress.advance(node, session, job)
+
+
+def _code(body: Body) -> dict[str, Any]:
+    """Return the component that an order names, for the defect that runs it."""
+    return {name: body[name] for name in ("componentName", "version", "provider")}
 
 
 def rerun_own(node: Node, session: Session, body: Body, trace_id: str) -> None:
@@ -182,7 +193,9 @@ def rerun_own(node: Node, session: Session, body: Body, trace_id: str) -> None:
     else:
         rules.rerun(task.standing)
         message = without_none({"job_id": job.job_id, "task_id": task.task_id, "task_params": given})
-        jobs.ask_scheduler(node, session, job, "taskRerun", trace_id, message)
+        decided = task.task_params if given is None else given
+        asked = ("taskRerun", trace_id, message)
+        ordered_tasks.ask(node, session, job, asked, task_id=task.task_id, decided=decided)
 
 
 def _rerun_all(node: Node, session: Session, job: JobRow, task: TaskRow, given: Mapping[str, Any] | None) -> None:
@@ -239,6 +252,7 @@ def receive_rerun(node: Node, session: Session, caller: Caller, body: Body) -> N
     job = jobs.of_party(node, session, caller, body["job_id"])
     _demand(node, caller, job)
     task = tasks.in_job(session, job, body["task_id"])
+    ordered_tasks.demand_task(node, session, caller, job, task, body.get("task_params", task.task_params))
     if schedules(node, job):
         admission.check_params(node, session, job, body.get("task_params"))
         _rerun_all(node, session, job, task, body.get("task_params"))

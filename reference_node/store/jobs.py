@@ -27,6 +27,7 @@ class JobRow(Protected):
     """One job as this node knows it."""
 
     __tablename__ = "jobs"
+    later = frozenset({"components"})
 
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     job_id: Mapped[str] = mapped_column(String(128), unique=True)
@@ -50,6 +51,7 @@ class JobRow(Protected):
     session_token: Mapped[str] = mapped_column(Sealed("jobs.session_token"))
     component_token: Mapped[str] = mapped_column(Sealed("jobs.component_token"))
     component_digest: Mapped[str] = mapped_column(String(64), index=True)
+    components: Mapped[dict[str, str] | None] = mapped_column(Sealed("jobs.components"))
     poll_at: Mapped[int] = mapped_column(BigInteger, default=0)
     created_at: Mapped[int] = mapped_column(BigInteger)
     started_at: Mapped[int | None] = mapped_column(BigInteger)
@@ -132,6 +134,22 @@ class PartRow(Protected):
         """Write where the rules have come to."""
         self.status, self.attempt = standing.status.value, standing.attempt
         self.cause = None if standing.cause is None else standing.cause.value
+
+
+class DecisionRow(Protected):
+    """What this node's operator decided that a run, or one task, of its own job computes with.
+
+    Kept where another node schedules: the orders that come back are held against it. `params` is None for what the
+    configuration says.
+    """
+
+    __tablename__ = "job_decisions"
+
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.job_id"), index=True)
+    run: Mapped[int | None]
+    task_id: Mapped[str | None] = mapped_column(String(128))
+    params: Mapped[dict[str, Any] | None] = mapped_column(Sealed("job_decisions.params"))
 
 
 class Step(StrEnum):

@@ -79,10 +79,11 @@ class GrpcRelay:
         channel = self._channel(target)
         batch = self._bent(batch)
         try:
-            if len(batch) == 1 and batch[0].short(self._chunk):
-                self._invoke(channel, route, batch[0])
-            else:
+            if not route.whole(batch, self._chunk):
                 self._transport(channel, route, batch)
+                return
+            for message in batch:
+                self._invoke(channel, route, message)
         except grpc.RpcError as failure:
             if self._faults.on("grpc-broken-call-taken-as-done"):
                 return

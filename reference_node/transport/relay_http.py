@@ -40,15 +40,15 @@ class HttpRelay:
         """Hand over a batch in order."""
         try:
             self._places.judged(route.peer.address, route.peer.node_id)
-            if len(batch) == 1 and batch[0].short(self._chunk):
-                answer = self._invoke(route, batch[0])
-            else:
-                answer = self._transport(route, batch)
+            if not route.whole(batch, self._chunk):
+                _judge(self._transport(route, batch), bare=route.passthrough and len(batch) == 1)
+                return
+            for message in batch:
+                _judge(self._invoke(route, message), bare=route.passthrough)
         except Unfit as unfit:
             raise not_allowed(unfit, route.peer) from unfit
         except seam.Unreachable as unreachable:
             raise RelayFailed(f"unreachable: {unreachable}", transient=True, heard=False) from unreachable
-        _judge(answer, bare=route.passthrough and len(batch) == 1)
 
     def close(self) -> None:
         """Connections belong to the outbound seam."""

@@ -61,6 +61,7 @@ class Session:
     passthrough: bool
     mailbox: Mailbox
     within: str | None = None
+    proved: bool = True
     spoken: dict[str, int] = field(default_factory=dict)
     lanes: dict[str, Lane] = field(default_factory=dict)
     turns: dict[str, threading.Lock] = field(default_factory=dict)
@@ -111,12 +112,15 @@ class Sessions:
         trace_id: str | None = None,
         passthrough: bool = False,
         within: str | None = None,
+        proved: bool = True,
     ) -> Session:
         """Open a session among parties (name to node id); the same again returns the one that is open.
 
         `addresses` (node id to grpc://host:port) says who takes messages elsewhere than at the address of its contract;
         it has to be from the contract with that very node as well.
         `passthrough` sends single messages bare, x-ptp-version 1. A session within another ends with it.
+        Where the token is no secret (`proved` is false), the signature of each message admits by itself, and nothing
+        that a signature does not cover is sent or taken.
         """
         with self._lock:
             known = self._sessions.get(session_id)
@@ -136,6 +140,7 @@ class Sessions:
                 passthrough,
                 Mailbox(quota=self.limits.quota, counters=self.totals, waiting=self.crowded, faults=self._faults),
                 within=within,
+                proved=proved,
             )
             self._sessions[session_id] = session
             return session
@@ -186,7 +191,7 @@ class Sessions:
             token = self._sessions[session_id].token if token not in self._tokens() else token
         if self._faults.on("token-of-other-job-taken") and session_id in self._sessions and token in self._tokens():
             token = self._sessions[session_id].token
-        session = self._admitted(session_id, token, lambda session: session.token)
+        session = self._admitted(session_id, token, lambda session: session.token if session.proved else token)
         parties = [*session.parties.values()][: 2 if self._faults.on("session-closed-to-third-party") else None]
         if source not in parties and not self._faults.on("session-open-to-others"):
             raise Refusal("NOT_YOURS", pointer="x-ptp-source-node-id")
@@ -231,7 +236,7 @@ class Sessions:
 
     def begin(self, session: Session, target: str, topic: str, growing: Growing, ticket: Ticket | None) -> Lane | None:
         """Send a message while it is written; None where it must be whole first. What has begun ends with `end`."""
-        if target == self.node_id:
+        if target == self.node_id or not session.proved:
             return None
         turn = None if ticket is None else self._turn(session, f"push {ticket.holder}")
         if turn is not None and not turn.acquire(blocking=False):
@@ -362,4 +367,14 @@ class Sessions:
         relay = self._relays.get(urlsplit(peer.address).scheme)
         if relay is None:
             raise RelayFailed(f"no relay for {peer.address}", transient=False, heard=False)
-        relay.deliver(Route(session.session_id, session.token, session.trace_id, peer, session.passthrough), batch)
+        relay.deliver(
+            Route(
+                session.session_id,
+                session.token,
+                session.trace_id,
+                peer,
+                passthrough=session.passthrough,
+                proved=session.proved,
+            ),
+            batch,
+        )

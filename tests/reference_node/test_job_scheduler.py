@@ -58,7 +58,7 @@ def test_a_failure_is_told_through_the_scheduler(three: Three, scheduler: str) -
 def test_the_initiator_drives_tasks_through_the_scheduler(three: Three, scheduler: str) -> None:
     """Start of one task under the initiator's id, stop, rerun with new parameters, stop and rerun of the job."""
     a, b, _ = three
-    job_id = created(a, b, dag=CHAIN, scheduler=scheduler)
+    job_id = created(a, b, dag=CHAIN, scheduler=scheduler, open_params={"a": ["word"]})
     task_id = a.own("ownTaskStart", job_id=job_id, task_name="a").data["task_id"]
     assert [work.key.task_id for node in (a, b) for work in node.runner.running.values()] == [task_id] * 2
     assert a.own("ownTaskStop", job_id=job_id, task_name="a").code == 0

@@ -81,7 +81,7 @@ def test_spu_runs_a_psi_and_secure_products_between_two_nodes(two: tuple[Served,
         "version": "1.0",
         "initiator": {"role": "guest", "node_id": a.name},
         "role": {"guest": [a.name], "host": [b.name], "arbiter": []},
-        "job_params": {"common": {"timeout": 900}},
+        "job_params": {"common": {"timeout": 900, "open_params": {"psi_0": ["protocol"]}}},
         "task_params": PARAMS,
     }
     job_id = a.own("ownJobCreate", flow_id=agreed(a, b, DAG), dag=DAG, config=config)["job_id"]

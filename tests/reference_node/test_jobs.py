@@ -105,7 +105,8 @@ def test_a_job_stopped_before_it_began_never_starts(two: Two) -> None:
 def test_a_rerun_runs_everything_again_with_the_new_parameters(two: Two) -> None:
     """The id stays, the tasks are new, and the components get what was given for this run."""
     a, b = two
-    job_id = created(a, b, dag=CHAIN, params={"common": {"a": {"word": "old", "times": 1}}})
+    params = {"common": {"a": {"word": "old", "times": 1}}}
+    job_id = created(a, b, dag=CHAIN, params=params, open_params={"a": ["word"]})
     a.own("ownJobStart", job_id=job_id)
     first = a.tasks(job_id)["a"]["task_id"]
     a.own("ownJobStop", job_id=job_id)

@@ -34,7 +34,7 @@ def started(a: Worker, b: Worker, plan: dict[str, object], **fields: object) -> 
 def test_one_component_is_started_under_a_new_id_with_its_own_parameters(two: Two) -> None:
     """Both parties run it, and nothing else, under the id that was answered; then the job is over."""
     a, b = two
-    job_id = created(a, b, dag=CHAIN)
+    job_id = created(a, b, dag=CHAIN, open_params={"a": ["word"]})
     reply = a.own(
         "ownTaskStart", job_id=job_id, task_name="a", task_params={"common": {"a": {"word": "mine"}}}, priority=9
     )
@@ -262,7 +262,7 @@ def test_what_a_component_says_of_its_result_is_an_output(two: Two) -> None:
 def test_a_rerun_of_a_task_leaves_those_downstream_alone(two: Two) -> None:
     """It runs again everywhere under its id with the new parameters; the job is over when it has ended again."""
     a, b = two
-    job_id = started(a, b, CHAIN)
+    job_id = started(a, b, CHAIN, open_params={"a": ["word"]})
     for name in ("a", "b"):
         for node in two:
             node.runner.finish(name)

@@ -151,7 +151,6 @@ def job(
     """Have a job of the partner's run on the target in this role; its own part of every table is the dataset."""
     plan = {"version": "1.0", "components": [dict(part) for part in parts]}
     project_id, _ = drafts.joined_project(world, partner, f"prj-{role}")
-    flow_id = work.approved_flow(world, partner, project_id, f"flow-{role}", plan)
     target, token = world.profile.target.node_id, world.id(f"token-{role}")
     fed = {part["name"]: {"input": {"table": dataset_id}} for part in parts if part["input"][0]["key"] == "table"}
     mine = "guest" if role == "host" else "host"
@@ -159,6 +158,7 @@ def job(
     config = work.config(guest, host)
     config["initiator"] = {"role": mine, "node_id": partner.node_id}
     config["task_params"] = {"common": {name: dict(given) for name, given in params.items()}, role: fed}
+    flow_id = work.approved_flow(world, partner, project_id, f"flow-{role}", plan, config)
     key = {"job_id": world.id(f"job-{role}")}
     asked = {**key, "flow_id": flow_id, "dag": plan, "config": config, "session_token": token}
     told = world.call(f"create-{role}", partner, "jobCreate", asked)

@@ -36,7 +36,7 @@ def agreed(world: World, partner: Partner) -> tuple[str, dict[str, Any]]:
     drivable(world)
     plan = work.dag(work.registered(world), first=())
     project_id, _ = drafts.joined_project(world, partner, "prj-session")
-    return work.approved_flow(world, partner, project_id, "flow-session", plan), plan
+    return work.approved_flow(world, partner, project_id, "flow-session", plan, task_params=ANNOUNCE), plan
 
 
 def opened(

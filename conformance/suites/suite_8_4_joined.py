@@ -16,9 +16,9 @@ def test_job_joined(world: World) -> None:
     partner, other, stranger = work.played(world), work.played(world, "other"), world.signed_partner("stranger")
     plan = work.chain(work.registered(world))
     project_id, _ = drafts.joined_project(world, partner, "prj-joined")
-    flow_id = work.approved_flow(world, partner, project_id, "flow", plan)
-    params = {"first": {"word": "old"}}
-    asked = work.offer(world, partner, flow_id, plan, arbiter=(other.node_id,), task_params=params)
+    settings: dict[str, Any] = {"arbiter": (other.node_id,), "task_params": {"first": {"word": "old"}}}
+    flow_id = work.approved_flow(world, partner, project_id, "flow", plan, **settings)
+    asked = work.offer(world, partner, flow_id, plan, **settings)
     key = {"job_id": asked["job_id"]}
     usurped = {**asked, "job_id": world.id("job-usurped")}
     world.call("create-by-stranger", stranger, "jobCreate", usurped, breaks="another node initiates and schedules")
@@ -27,7 +27,7 @@ def test_job_joined(world: World) -> None:
     world.own("query", "ownJobQuery", key)
     world.call("create-again", partner, "jobCreate", asked)
     world.own("list-again", "ownJobList", {"flow_id": flow_id})
-    _refused_offers(world, partner, flow_id, plan)
+    _refused_offers(world, partner, flow_id, plan, settings)
     world.call("start-by-party", other, "jobStart", key, breaks="another node schedules")
     world.own("query-unstarted", "ownJobQuery", key)
     world.call("start", partner, "jobStart", key)
@@ -43,11 +43,13 @@ def test_job_joined(world: World) -> None:
     world.call("stop-again", partner, "jobStop", key)
 
 
-def _refused_offers(world: World, partner: Partner, flow_id: str, plan: dict[str, Any]) -> None:
+def _refused_offers(
+    world: World, partner: Partner, flow_id: str, plan: dict[str, Any], settings: dict[str, Any]
+) -> None:
     longer = {**plan, "components": [*plan["components"], {**plan["components"][0], "name": "third"}]}
-    replaced = work.offer(world, partner, flow_id, longer, "job-replaced")
+    replaced = work.offer(world, partner, flow_id, longer, "job-replaced", **settings)
     world.call("create-replaced", partner, "jobCreate", replaced, breaks="another DAG was approved")
-    unapproved = work.offer(world, partner, f"{partner.node_id}-unknown", plan, "job-unapproved")
+    unapproved = work.offer(world, partner, f"{partner.node_id}-unknown", plan, "job-unapproved", **settings)
     world.call("create-unapproved", partner, "jobCreate", unapproved, breaks="the flow was never approved")
 
 
@@ -59,8 +61,8 @@ def test_job_on_data(world: World) -> None:
     plan = work.dag(work.registered(world), first=("store",))
     plan["components"][0]["input"] = [drafts.port("table")]
     project_id, _ = drafts.joined_project(world, partner, "prj-on-data")
-    flow_id = work.approved_flow(world, partner, project_id, "flow", plan)
     params = {"first": {"input": {"table": dataset_id}}}
+    flow_id = work.approved_flow(world, partner, project_id, "flow", plan, task_params=params)
     early = work.offer(world, partner, flow_id, plan, "job-early", task_params=params)
     world.call("create-ungranted", partner, "jobCreate", early, breaks="the dataset was not granted")
     material.granted(world, partner, "meter", dataset_id)
@@ -73,8 +75,9 @@ def test_job_scheduled(world: World) -> None:
     partner = work.played(world)
     plan = work.dag(work.registered(world), first=())
     project_id, _ = drafts.joined_project(world, partner, "prj-scheduled")
-    flow_id = work.approved_flow(world, partner, project_id, "flow", plan)
-    asked = work.offer(world, partner, flow_id, plan, scheduler=world.profile.target.node_id)
+    scheduler = world.profile.target.node_id
+    flow_id = work.approved_flow(world, partner, project_id, "flow", plan, scheduler=scheduler)
+    asked = work.offer(world, partner, flow_id, plan, scheduler=scheduler)
     key = {"job_id": asked["job_id"]}
     world.call("create", partner, "jobCreateAll", asked).at("")
     world.awaited("created", partner, "jobCreate", key)

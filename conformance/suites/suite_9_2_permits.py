@@ -183,11 +183,11 @@ def _on_data(world: World, partner: Partner, slug: str, *, ends: bool = False) -
     plan = work.dag(work.registered(world), first=("store",))
     plan["components"][0]["input"] = [drafts.port("table")]
     project_id, _ = drafts.joined_project(world, partner, f"prj-{slug}")
-    flow_id = work.approved_flow(world, partner, project_id, f"flow-{slug}", plan)
+    params = {"first": {"input": {"table": dataset_id}}}
+    flow_id = work.approved_flow(world, partner, project_id, f"flow-{slug}", plan, task_params=params)
     period = world.fact("period", world.brief(PERIOD_SECONDS))
     limits = {"time_limit": world.now_ms() + int(period * 1000)} if ends else {}
     granted(world, partner, slug, dataset_id, **limits)
-    params = {"first": {"input": {"table": dataset_id}}}
     offer = work.offer(world, partner, flow_id, plan, f"job-{slug}", task_params=params)
     needed(world.call("create", partner, "jobCreate", offer))
     needed(world.call("start", partner, "jobStart", {"job_id": offer["job_id"]}))

@@ -202,10 +202,19 @@ def called_back(world: World, step: str, partner: Partner, job_id: str, task_id:
 # --- the target is a party of a partner's job -----------------------------------------------------------------------
 
 
-def approved_flow(world: World, partner: Partner, project_id: str, slug: str, plan: Mapping[str, Any]) -> str:
-    """Have the target approve a flow of the partner's; return the flow's id."""
+def approved_flow(
+    world: World,
+    partner: Partner,
+    project_id: str,
+    slug: str,
+    plan: Mapping[str, Any],
+    conf: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> str:
+    """Have the target approve a flow of the partner's with the configuration that its jobs have; return its id."""
     asked = drafts.flow_application(world, partner, project_id, slug)
-    asked = {**asked, "dag": dict(plan), "config": config(partner.node_id, world.profile.target.node_id)}
+    shown = conf or config(partner.node_id, world.profile.target.node_id, **settings)
+    asked = {**asked, "dag": dict(plan), "config": dict(shown)}
     world.call(f"{slug}:apply", partner, "flowAuditApply", asked).at("")
     decision = {"audit_id": asked["audit_id"], "status": "APPROVED"}
     world.own(f"{slug}:approve", "ownFlowAuditConfirm", decision).at("")
@@ -227,7 +236,7 @@ def offer(
 def joined(world: World, partner: Partner, plan: Mapping[str, Any], **settings: Any) -> str:
     """Bring about a job of the partner's that runs on the target; return its id."""
     project_id, _ = drafts.joined_project(world, partner, "prj-joined")
-    flow_id = approved_flow(world, partner, project_id, "flow-joined", plan)
+    flow_id = approved_flow(world, partner, project_id, "flow-joined", plan, **settings)
     asked = offer(world, partner, flow_id, plan, **settings)
     world.call("create", partner, "jobCreate", asked).at("")
     world.call("start", partner, "jobStart", {"job_id": asked["job_id"]}).at("")

@@ -114,20 +114,22 @@ class Agreements:
         self._say(f"{owner.label} grants {dataset_id} to {self._initiator.label}")
         owner.client.own("ownDatasetGrant", contract_id=contract_id, **asked)
 
-    def flow(self, dag: Mapping[str, Any]) -> str:
-        """Return the flow of this DAG in the project, agreed with every party."""
-        flow_id = self._known_flow(dag)
+    def flow(self, dag: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+        """Return the flow of this DAG and configuration in the project, agreed with every party."""
+        flow_id = self._known_flow(dag, config)
         if flow_id is None:
-            made = self._client.own("ownFlowCreate", project_id=self.project_id, name=self._job.name, dag=dag)
+            shown = {"name": self._job.name, "dag": dag, "config": config}
+            made = self._client.own("ownFlowCreate", project_id=self.project_id, **shown)
             flow_id = str(made["flow_id"])
             self._say(f"flow {flow_id}")
         for partner in self._partners:
             self._agree("Flow", partner, flow_id, {"flow_id": flow_id})
         return flow_id
 
-    def _known_flow(self, dag: Mapping[str, Any]) -> str | None:
+    def _known_flow(self, dag: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
         for row in self._client.every("ownFlowList", project_id=self.project_id):
-            if self._client.own("ownFlowQuery", flow_id=row["flow_id"])["dag"] == dag:
+            known = self._client.own("ownFlowQuery", flow_id=row["flow_id"])
+            if (known["dag"], known.get("config")) == (dag, config):
                 return str(row["flow_id"])
         return None
 

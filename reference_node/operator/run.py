@@ -153,7 +153,7 @@ class _Run:
         self._tell_of_transport()
         agreements.project()
         agreements.data()
-        flow_id = agreements.flow(dag)
+        flow_id = agreements.flow(dag, config)
         job_id = str(self._client.own("ownJobCreate", flow_id=flow_id, dag=dag, config=config)["job_id"])
         self._watcher.say(f"job {job_id}")
         with self._given_up(job_id):

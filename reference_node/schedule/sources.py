@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from reference_node.domain import plan
+from reference_node.domain import Role, plan
 from reference_node.domain.approval import Kind
 from reference_node.node import Node
 from reference_node.runtime.contract import Recorded
@@ -68,7 +68,11 @@ def _judged(node: Node, kind: str, location: str) -> Path | None:
 
 
 def agreed(node: Node, session: Session, job: JobRow, model_id: str) -> bool:
-    """Tell whether every other party has agreed to the use of a model in the project of a job."""
+    """Tell whether every other party has agreed to the use of this very model in the project of a job."""
     others = {party.node_id for party in plan.parties(job.config)} - {node.node_id}
-    found = [in_force(session, Kind.MODEL, model_id, other, node.now()) for other in others]
-    return all(row is not None and row.content.get("apply_project_id") == job.project_id for row in found)
+    digest = session.scalar(select(ModelRow.digest).where(ModelRow.model_id == model_id))
+    agreed_to = {"apply_project_id": job.project_id, "digest": digest}
+    found = [in_force(session, Kind.MODEL, model_id, other, node.now(), Role.APPLICANT) for other in others]
+    return all(
+        row is not None and all(row.content.get(name) == value for name, value in agreed_to.items()) for row in found
+    )

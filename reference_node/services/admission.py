@@ -13,17 +13,16 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from reference_node.domain import Role, dag, params, plan, statement
-from reference_node.domain.approval import Kind
+from reference_node.domain import Role, consent, dag, params, plan, statement
 from reference_node.errors import Refusal
 from reference_node.node import Node
 from reference_node.runtime.catalogue import in_black_box, remedy
 from reference_node.schedule import material, opening, permitted, sources
 from reference_node.schedule.common import defect
 from reference_node.security import proofs
-from reference_node.services import job_projects, vouching
+from reference_node.services import consents, vouching
 from reference_node.services.approvals import Body
-from reference_node.store.approvals import ApprovalRow, PermitRow, count_use, in_force
+from reference_node.store.approvals import ApprovalRow, PermitRow, count_use
 from reference_node.store.jobs import JobRow
 from reference_node.store.resources import DatasetRow, FlowRow
 
@@ -35,6 +34,7 @@ def check_plan(node: Node, body: Body) -> tuple[plan.Party, ...]:
     if not defect(node, "job-dag-unchecked"):
         dag.check(body["dag"])
     plan.parties(body["config"])
+    consent.open_params(body["config"])
     names = {part["name"] for part in body["dag"]["components"]}
     given = body["config"]["task_params"]
     for layer in (plan.COMMON, *plan.PartyRole):
@@ -65,27 +65,19 @@ def check_flow(session: Session, body: Body) -> FlowRow | None:
     flow = session.scalar(select(FlowRow).where(FlowRow.flow_id == body["flow_id"]))
     if flow is None:
         raise Refusal("RESOURCE_NOT_FOUND", pointer="/flow_id")
-    if flow.dag != body["dag"] and flow.settled:
+    if flow.settled and not consent.same(flow.dag, body["dag"]):
         raise Refusal("DAG_FROZEN", pointer="/dag")
     return flow
 
 
 def check_approval(node: Node, session: Session, job: JobRow) -> None:
-    """Let a partner's job in only if this node has agreed to its flow, or to the job itself; that is one use of it."""
+    """Let a partner's job in only as this node has agreed to it, or to its flow: DAG, configuration and place.
+
+    That is one use of the approval.
+    """
     if node.config.job_approval == "none" or defect(node, "job-needs-no-approval"):
         return
-    approval = in_force(session, Kind.JOB, job.job_id, job.initiator_node_id, node.now())
-    if approval is None and node.config.job_approval == "flow" and job.flow_id is not None:
-        approval = in_force(session, Kind.FLOW, job.flow_id, job.initiator_node_id, node.now())
-    if approval is None and defect(node, "flow-approved-for-another-runs"):
-        others = (ApprovalRow.resource_id == job.flow_id, ApprovalRow.partner_node_id != job.initiator_node_id)
-        approval = session.scalar(select(ApprovalRow).where(ApprovalRow.kind == Kind.FLOW.value, *others))
-    if approval is None:
-        raise Refusal("RESOURCE_NOT_APPROVED", pointer="/flow_id")
-    agreed = session.scalar(select(FlowRow.dag).where(FlowRow.flow_id == approval.resource_id))
-    if (agreed or approval.content.get("dag")) != job.dag and not defect(node, "job-dag-replaced"):
-        raise Refusal("DAG_FROZEN", pointer="/dag")
-    job_projects.settle(node, job, approval)
+    approval = consents.resting_on(node, session, job)
     _use(session, approval)
 
 

@@ -20,7 +20,7 @@ from reference_node.errors import Refusal
 from reference_node.node import Node
 from reference_node.schedule import permitted
 from reference_node.security.guards import Caller
-from reference_node.services import links, permits
+from reference_node.services import consents, links, permits
 from reference_node.services.lists import without_none
 from reference_node.store.approvals import ApprovalRow, PermitRow, find, move
 from reference_node.store.contracts import ContractRow
@@ -72,8 +72,12 @@ def receive_application(node: Node, session: Session, subject: Subject, caller: 
     if known is not None:
         if faulty(node, subject.kind, "audit-id-shared"):
             return
-        same = (Role.APPROVER, subject.kind, caller.node_id, content)
-        if (known.role, known.kind, known.partner_node_id, known.content) != same:
+        same = (Role.APPROVER, subject.kind, caller.node_id, contract.contract_id)
+        placed = (known.role, known.kind, known.partner_node_id, known.contract_id) == same
+        if placed and faulty(node, subject.kind, "content-replaced-by-repetition"):
+            known.content = content
+            return
+        if not placed or not consents.same_content(node, known, content):
             raise Refusal("ID_TAKEN", pointer="/audit_id")
         if faulty(node, subject.kind, "repeated-application-refused"):
             raise Refusal("ID_TAKEN", pointer="/audit_id")

@@ -116,6 +116,7 @@ def query_own(node: Node, session: Session, dataset_id: str) -> dict[str, Any]:
 def update(node: Node, session: Session, body: Body) -> dict[str, Any]:
     """Change what is known of a dataset, or who may see it."""
     row = find(session, body["dataset_id"])
+    _refuse_exchange(session, row, body)
     before = row.visibility
     if node.faults.on("dataset-update-clears-the-rest"):
         row.category = None
@@ -134,6 +135,21 @@ def update(node: Node, session: Session, body: Body) -> dict[str, Any]:
         permitted.review(node, session)
     row.updated_at = node.now()
     return record(node, session, row)
+
+
+def _refuse_exchange(session: Session, row: DatasetRow, body: Body) -> None:
+    """Keep a grant to the data that it was given for: another source or other columns need another grant (9.2-b-1).
+
+    The same place recorded anew, with what it holds today, is the same data set.
+    """
+    places = (vouching.place(row.source), body.get("source"))
+    moved = "source" in body and any(
+        (places[0] or {}).get(name) != (places[1] or {}).get(name) for name in ("type", "location")
+    )
+    recast = row.column_metas is not None and "column_metas" in body and body["column_metas"] != row.column_metas
+    changed = "/source" if moved else "/column_metas" if recast else None
+    if changed is not None and any(of_resource(session, Kind.DATASET, row.dataset_id, Role.APPROVER)):
+        raise Refusal("IN_USE", pointer=changed)
 
 
 def remove(node: Node, session: Session, dataset_id: str) -> None:

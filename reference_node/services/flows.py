@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, not_, select
 from sqlalchemy.orm import Session
 
-from reference_node.domain import Role, Status, dag
+from reference_node.domain import Role, Status, consent, dag
 from reference_node.domain.approval import Kind
 from reference_node.domain.ids import Snowflake, machine_of
 from reference_node.errors import Refusal
@@ -66,6 +66,7 @@ class FlowSubject:
         check_dag(node, body, "dag-of-partner-unchecked")
         if "project_id" in body and not node.faults.on("flow-application-project-not-demanded"):
             _demand_project(node, session, contract, body["project_id"])
+        _check_open_params(body)
         self._refuse_other(session, contract.partner_node_id, body)
         return Draft(body["flow_id"], dict(body), body["name"])
 
@@ -95,7 +96,7 @@ class FlowSubject:
             return
         if known.owner_node_id != partner_node_id:
             raise Refusal("ID_TAKEN", pointer="/flow_id")
-        if known.dag != content["dag"]:
+        if not consent.same(known.dag, content["dag"]):
             raise Refusal("DAG_FROZEN", pointer="/dag")
 
 
@@ -106,6 +107,7 @@ def create(node: Node, session: Session, body: Body) -> dict[str, Any]:
     if "config" not in body and node.faults.on("flow-needs-config"):
         raise Refusal("REQUEST_INVALID", pointer="/config")
     check_dag(node, body)
+    _check_open_params(body)
     now = node.now()
     flow_id = _new_id(node, session)
     session.flush()
@@ -162,12 +164,13 @@ def update(node: Node, session: Session, body: Body) -> dict[str, Any]:
     if "name" in body and node.faults.on("broken-off-flow-change-kept"):
         row.name = body["name"]
         session.commit()
-    if "dag" in body and body["dag"] != row.dag:
+    if "dag" in body and not consent.same(body["dag"], row.dag):
         pending = any(of_resource(session, Kind.FLOW, row.flow_id))
         too_late = "dag-changes-after-approval" if row.settled else "dag-changes-in-review"
         if (pending or row.settled) and not node.faults.on(too_late):
             raise Refusal("DAG_FROZEN", pointer="/dag")
         check_dag(node, body, "dag-unchecked-on-update")
+    _check_open_params(body)
     if row.settled and node.faults.on("flow-frozen-whole"):
         raise Refusal("DAG_FROZEN", pointer="/name")
     if node.faults.on("flow-update-clears-others"):
@@ -224,6 +227,12 @@ def check_dag(node: Node, body: Body, unchecked: str = "") -> None:
         overlooked = _DAG_DEFECTS.get(invalid.why, "")
         if not node.faults.on(overlooked) and not node.faults.on(unchecked):
             raise
+
+
+def _check_open_params(body: Body) -> None:
+    """Refuse a configuration that leaves open what is never open."""
+    if "config" in body:
+        consent.open_params(body["config"])
 
 
 def status_of(session: Session, flow_id: str) -> str:

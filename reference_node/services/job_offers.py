@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from reference_node.domain import plan
+from reference_node.domain import consent, plan
 from reference_node.domain.ids import random_id
 from reference_node.domain.job import JobStatus, agree, reject
 from reference_node.errors import Refusal
@@ -20,7 +20,7 @@ from reference_node.runtime.contract import WarmRunner
 from reference_node.schedule import approving, material, progress, sessions
 from reference_node.schedule.common import contract_needed, defect, reason_of, schedules
 from reference_node.security.guards import Caller
-from reference_node.services import admission, job_addresses, links, own_approvals
+from reference_node.services import admission, consents, job_addresses, links, own_approvals
 from reference_node.services.approvals import Body
 from reference_node.services.job_approvals import JobSubject
 from reference_node.store.jobs import COMPONENT_TOKEN, JobRow, find_job
@@ -42,6 +42,8 @@ def create(node: Node, session: Session, body: Body, trace_id: str) -> dict[str,
     job.components = material.fingerprints(session, job.dag)
     if approving.wanted(job) and job.flow_id is None:
         raise Refusal("REQUEST_INVALID", pointer="/flow_id")
+    if not approving.wanted(job):
+        consents.check_own(node, session, job)
     if not defect(node, "job-not-kept"):
         session.add(job)
         session.flush()
@@ -166,7 +168,7 @@ def _confirm_own(session: Session, caller: Caller, body: Body) -> None:
     job = find_job(session, body["job_id"])
     if job is None or job.scheduler_node_id != caller.node_id:
         raise Refusal("RESOURCE_NOT_FOUND", pointer="/job_id")
-    if (job.dag, job.config) != (body["dag"], body["config"]):
+    if not _same(job, {"flow_id": job.flow_id, "project_id": job.project_id, **body}):
         raise Refusal("ID_TAKEN", pointer="/job_id")
     job.session_token = _told_token(body)  # what the other parties were told, though this node had proposed one
     job.take(agree(job.course))
@@ -179,10 +181,15 @@ def _repeated(node: Node, session: Session, body: Body, source: str) -> bool:
         return False
     if defect(node, "repeated-job-creation-refused"):
         raise Refusal("ID_TAKEN", pointer="/job_id")
-    same = (known.dag, known.config, known.flow_id) == (body["dag"], body["config"], body.get("flow_id"))
-    if not same or source not in (known.scheduler_node_id, known.initiator_node_id):
+    if not _same(known, body) or source not in (known.scheduler_node_id, known.initiator_node_id):
         raise Refusal("ID_TAKEN", pointer="/job_id")
     return True
+
+
+def _same(job: JobRow, body: Body) -> bool:
+    """Tell whether a creation says of a job what is kept of it, in every field that it rests on."""
+    known = {"dag": job.dag, "config": job.config, "flow_id": job.flow_id, "project_id": job.project_id}
+    return consent.same(known, {name: body.get(name) for name in known})
 
 
 def _new_row(node: Node, body: Body, initiator: str, scheduler: str) -> JobRow:

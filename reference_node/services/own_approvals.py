@@ -20,7 +20,7 @@ from reference_node.domain.approval import Decision, Kind, Standing
 from reference_node.domain.ids import random_id
 from reference_node.errors import Refusal
 from reference_node.node import Node
-from reference_node.services import approvals, links, permits
+from reference_node.services import approvals, consents, links, permits
 from reference_node.services.approvals import Body, Subject, faulty, operation
 from reference_node.services.lists import Listed, without_none
 from reference_node.store.approvals import ApprovalRow, PermitRow, find, of_resource
@@ -116,6 +116,7 @@ def decide(node: Node, session: Session, subject: Subject, body: Body) -> dict[s
     decision = Decision(body["status"])
     if row.standing != approval.PENDING and not faulty(node, kind, "decision-reversed"):
         raise Refusal("AUDIT_NOT_PENDING", pointer="/audit_id")
+    consents.check_seen(node, row, body)
     contract = links.of_this_node(node, session, row.contract_id)
     permits.check_period(node, body)
     message: dict[str, Any] = {"audit_id": row.audit_id, "status": decision.value}
@@ -333,6 +334,7 @@ def record(session: Session, row: ApprovalRow) -> dict[str, Any]:
             "end_reason": row.end_reason,
             "comment": row.comment,
             "content": row.content,
+            "content_digest": consents.content_digest(row),
             "resource_permit": None if permit is None else permit.to_json(),
             "uses": uses,
             "created_at": row.created_at,

@@ -154,9 +154,18 @@ def count_use(session: Session, audit_id: str) -> bool:
     return True
 
 
-def in_force(session: Session, kind: Kind, resource_id: str, partner_node_id: str, now: int) -> ApprovalRow | None:
-    """Return the approval by which a resource is agreed between this node and a partner, if there is one."""
-    return session.scalar(
+def in_force(
+    session: Session, kind: Kind, resource_id: str, partner_node_id: str, now: int, role: Role | None = None
+) -> ApprovalRow | None:
+    """Return the newest approval by which a resource is agreed between this node and a partner, if there is one."""
+    return next(all_in_force(session, kind, resource_id, partner_node_id, now, role), None)
+
+
+def all_in_force(
+    session: Session, kind: Kind, resource_id: str, partner_node_id: str, now: int, role: Role | None = None
+) -> Iterator[ApprovalRow]:
+    """Every approval in force of a resource between this node, at the end of `role`, and a partner; newest first."""
+    wanted = (
         select(ApprovalRow)
         .outerjoin(PermitRow, PermitRow.audit_id == ApprovalRow.audit_id)
         .where(
@@ -166,8 +175,10 @@ def in_force(session: Session, kind: Kind, resource_id: str, partner_node_id: st
             still_good(now),
         )
         .order_by(ApprovalRow.seq.desc())
-        .limit(1),
     )
+    if role is not None:
+        wanted = wanted.where(ApprovalRow.role == role.value)
+    yield from session.scalars(wanted).all()
 
 
 def still_good(now: int) -> Any:

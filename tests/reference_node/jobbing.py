@@ -197,10 +197,17 @@ def config(*nodes: TestNode, params: Mapping[str, Any] | None = None, **job_para
     }
 
 
-def agree_flow(owner: TestNode, *partners: TestNode, dag: Mapping[str, Any], project: str = "prj-1") -> str:
-    """Have a flow of the owner approved by partners that it has contracts with; return its id."""
+def agree_flow(
+    owner: TestNode,
+    *partners: TestNode,
+    dag: Mapping[str, Any],
+    project: str = "prj-1",
+    given: Mapping[str, Any] | None = None,
+) -> str:
+    """Have a flow of the owner approved, with a configuration, by partners under contract; return its id."""
+    given = given or config(owner, *partners)
     owner.own("ownProjectCreate", project_id=project, name=project)
-    created = owner.own("ownFlowCreate", project_id=project, name="flow", dag=dag)
+    created = owner.own("ownFlowCreate", project_id=project, name="flow", dag=dag, config=given)
     assert created.code == 0, created
     flow_id = str(created.data["flow_id"])
     for partner in partners:
@@ -235,10 +242,12 @@ def created(
     owner: Worker, *partners: Worker, dag: Mapping[str, Any], scheduler: str | None = None, **fields: Any
 ) -> str:
     """Make a job of an agreed flow and return its id."""
-    flow_id = agree_flow(owner, *partners, dag=dag, project=fields.pop("project", "prj-1"))
+    project = fields.pop("project", "prj-1")
     if scheduler is not None:
         fields["scheduler"] = scheduler
-    reply = owner.own("ownJobCreate", flow_id=flow_id, dag=dag, config=config(owner, *partners, **fields))
+    given = config(owner, *partners, **fields)
+    flow_id = agree_flow(owner, *partners, dag=dag, project=project, given=given)
+    reply = owner.own("ownJobCreate", flow_id=flow_id, dag=dag, config=given)
     assert reply.code == 0, reply
     return str(reply.data["job_id"])
 

@@ -34,7 +34,7 @@ _HOST: Final = re.compile(
 _BLANK: Final = b" \t"
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}")
 _BARE_LINE_END: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
-_BEGINNING: Final = re.compile(rb"(?:\r\n?)?(?:%b(?: .*)?)?" % _TOKEN, re.DOTALL)
+_BEGINNING: Final = re.compile(rb"(?:%b(?: .*)?)?" % _TOKEN, re.DOTALL)
 
 Lax = Callable[[str], bool]
 

@@ -18,6 +18,7 @@ from reference_node.front.head import Head, Lax, Malformed
 from reference_node.front.wires import Wire
 
 END_OF_HEAD: Final = b"\r\n\r\n"
+EMPTY_LINE: Final = b"\r\n"
 _PIECE: Final = 64 * 1024
 
 
@@ -135,8 +136,10 @@ class Line:
     def _understand(self, lax: Lax) -> bool:
         """Read the head where it is whole."""
         buffer = self.buffer
-        if not self.scanned and buffer[:2] == b"\r\n" and len(buffer) > len(b"\r\n"):
-            del buffer[:2]  # one empty line before a request is passed over (RFC 9112, 2.2)
+        if not self.scanned and EMPTY_LINE.startswith(buffer):
+            return False
+        if not self.scanned and buffer.startswith(EMPTY_LINE):
+            del buffer[: len(EMPTY_LINE)]  # one before a request is passed over (RFC 9112, 2.2)
         end = buffer.find(END_OF_HEAD, max(0, self.scanned - 3))
         heads.begins(buffer if end < 0 else buffer[: end + len(END_OF_HEAD)], self.scanned, lax)
         self.scanned = len(buffer)

@@ -29,6 +29,7 @@ from reference_node.transport.relay import Outgoing, RelayFailed, Route
 from reference_node.transport.relay_grpc import COMPONENTS, INVOKE, GrpcRelay
 from reference_node.transport.tls import Called
 from reference_node.transport.tls_grpc import Door, Folder, Way
+from reference_node.transport.tunnel import Ends, Sockets, Tunnel
 from tests.reference_node.test_job_real import DAG, made
 from tests.reference_node.transport.tlsing import Line, Realm, bare, realm
 from tests.waiting import eventually
@@ -376,3 +377,36 @@ def test_nothing_is_left_of_a_node_that_has_stopped(here: Realm) -> None:
             assert single(b"", timeout=20).metadata["error"] == "CHANNEL_NOT_SECURE"
     assert not any(folder.exists() for folder in folders)
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith(("grpc-door", "grpc-way"))]
+
+
+def test_connections_that_do_not_join_make_room() -> None:
+    """Where a tunnel is full, the oldest goes of those that are still shaking hands, at the address that has most."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    place = listener.getsockname()
+
+    @contextmanager
+    def join(sock: socket.socket, sockets: Sockets) -> Iterator[Ends]:
+        if sock.recv(1) != b"j":  # hangs until it is ended
+            raise ConnectionAbortedError("ended")
+        plain, other = socket.socketpair()
+        with other:
+            sockets.hold(plain)
+            sock.sendall(b"joined")
+            sock.recv(1)
+            raise ConnectionAbortedError("served")
+            yield  # a context manager yields
+
+    tunnel = Tunnel(listener, join, name="test", most=8)
+    with ExitStack() as stack:
+
+        def connect(source: str) -> socket.socket:
+            return stack.enter_context(socket.create_connection(place, timeout=10, source_address=(source, 0)))
+
+        patient = connect("127.0.0.9")
+        flood = [connect("127.0.0.1") for _ in range(20)]
+        assert all(sock.recv(1) == b"" for sock in flood[:12])
+        partner = connect("127.0.0.8")
+        for sock in (patient, partner):
+            sock.sendall(b"j")
+            assert sock.recv(6) == b"joined"
+        tunnel.close()

@@ -165,7 +165,8 @@ def _confirm_own(session: Session, caller: Caller, body: Body) -> None:
         raise Refusal("RESOURCE_NOT_FOUND", pointer="/job_id")
     if (job.dag, job.config) != (body["dag"], body["config"]):
         raise Refusal("ID_TAKEN", pointer="/job_id")
-    job.session_token = _told_token(body)  # what the other parties were told, though this node had proposed one
+    if job.status == JobStatus.PENDING:  # what the other parties were told, though this node had proposed one
+        job.session_token = _told_token(body)
     job.take(agree(job.course))
 
 

@@ -108,8 +108,8 @@ def _orders(world: World, partner: Partner, job_id: str, me: str) -> None:
     world.own("list-after", "ownTaskList", listing)
     task_id = world.id("task")
     same = {"common": {"first": {"word": "old", "receiver": f"{me}.0"}}}
-    order = {"task_id": task_id, "job_id": job_id, "task_name": "first", "task_params": same}
-    world.call("begin", partner, "taskStart", order)
+    order = {"task_id": task_id, "job_id": job_id, "task_name": "first"}
+    world.call("begin", partner, "taskStart", {**order, "task_params": same})
     work.demanded(work.task_is(world, "runs", job_id, task_id, "RUNNING"), "/status", "RUNNING")
     work.reported(world, "reported", job_id, task_id, "SUCCESS", me).at("")
     work.demanded(work.task_is(world, "done", job_id, task_id, "SUCCESS"), "/status", "SUCCESS")
@@ -170,11 +170,12 @@ def test_orders_with_code(world: World) -> None:
     job_id = _joined(world, partner, _plan(code), config)
     order = {"job_id": job_id, "task_name": "first"}
     named = {"componentName": foreign, "version": work.VERSION, "provider": work.PROVIDER, "address": _OTHER_COMMAND}
-    strange = {**order, **named, "task_id": world.id("task-strange"), "dag": _plan(foreign), "config": config}
-    world.call("begin-strange", partner, "taskStart", strange)
+    strange = world.id("task-strange")
+    said = {**order, **named, "task_id": strange, "dag": _plan(foreign), "config": config}
+    world.call("begin-strange", partner, "taskStart", said)
     plain = work.given(world, "begin", partner, job_id, "first")
     work.task_is(world, "runs", job_id, plain, "RUNNING")
-    for slug, task_id in (("log-strange", strange["task_id"]), ("log", plain)):
+    for slug, task_id in (("log-strange", strange), ("log", plain)):
         _read_log(world, slug, job_id, task_id)
 
 

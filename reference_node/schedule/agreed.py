@@ -47,20 +47,22 @@ def stray(node: Node, session: Session, job: JobRow, task: TaskRow, given: Given
     return None if found is None or _overlooked(node, found, own=own) else found
 
 
-def decide(session: Session, job: JobRow, given: Given, *, run: int | None = None, task_id: str | None = None) -> None:
-    """Keep what this node's operator has decided that a run, or one task, computes with; the last decision counts."""
-    params = None if given is None else dict(given)
-    session.add(DecisionRow(job_id=job.job_id, run=run, task_id=task_id, params=params))
+def decide(session: Session, job: JobRow, given: Given, *, run: int | None = None, task_id: str | None = None) -> int:
+    """Keep what this node's operator has decided that a run, or one task, computes with; return its number.
+
+    Of several decisions the last counts.
+    """
+    row = DecisionRow(job_id=job.job_id, run=run, task_id=task_id, params=None if given is None else dict(given))
+    session.add(row)
     session.flush()
+    return row.seq
 
 
-def take_back(session: Session, job_id: str) -> None:
-    """Forget the last decision: the scheduler has refused it."""
-    last = session.scalar(
-        select(DecisionRow).where(DecisionRow.job_id == job_id).order_by(DecisionRow.seq.desc()).limit(1)
-    )
-    if last is not None:
-        session.delete(last)
+def take_back(session: Session, seq: int) -> None:
+    """Forget a decision that the scheduler has refused to carry out."""
+    row = session.get(DecisionRow, seq)
+    if row is not None:
+        session.delete(row)
 
 
 def _decided(session: Session, job: JobRow, task: TaskRow) -> Agreement:
@@ -87,8 +89,9 @@ def _approved(node: Node, session: Session, job: JobRow) -> Iterator[Agreement]:
     )
     for row in session.scalars(wanted.order_by(ApprovalRow.seq.desc())):
         conf = row.content.get("conf")
-        same_dag = isinstance(conf, Mapping) and row.content.get("dag") == job.dag
-        if same_dag and ordered.same_but_tasks(conf, job.config):
+        if not isinstance(conf, Mapping) or row.content.get("dag") != job.dag:
+            continue
+        if ordered.same_but_tasks(conf, job.config):
             yield Agreement(conf)
 
 
@@ -100,7 +103,8 @@ def _closed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _overlooked(node: Node, found: Stray, *, own: bool) -> bool:
     """Whether a defect lets pass what goes beyond the agreement."""
-    if found.party.node_id == node.node_id and found.param == "input" and defect(node, "late-input-opened-uncounted"):
-        return True
-    whose = "own-order" if own else "order"
-    return defect(node, f"{whose}-{'input' if found.param == 'input' else 'params'}-changed")
+    if found.param == "input":
+        mine = found.party.node_id == node.node_id
+        late = mine and not own and defect(node, "late-input-opened-uncounted")
+        return late or defect(node, "own-order-input-changed" if own else "order-input-changed")
+    return defect(node, "own-order-params-changed" if own else "order-params-changed")

@@ -170,7 +170,8 @@ def _confirm_own(session: Session, caller: Caller, body: Body) -> None:
         raise Refusal("RESOURCE_NOT_FOUND", pointer="/job_id")
     if not _same(job, {"flow_id": job.flow_id, "project_id": job.project_id, **body}):
         raise Refusal("ID_TAKEN", pointer="/job_id")
-    job.session_token = _told_token(body)  # what the other parties were told, though this node had proposed one
+    if job.status == JobStatus.PENDING:  # what the other parties were told, though this node had proposed one
+        job.session_token = _told_token(body)
     job.take(agree(job.course))
 
 

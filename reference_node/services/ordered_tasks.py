@@ -75,14 +75,14 @@ def ask(
 ) -> None:
     """Have the scheduler of an own job do something (operation, trace, body) with what the operator has decided."""
     operation, trace_id, body = asked
+    kept = None
     if not node.faults.on("decision-forgotten"):
-        agreed.decide(session, job, decided, run=run, task_id=task_id)
-    job_id = job.job_id
+        kept = agreed.decide(session, job, decided, run=run, task_id=task_id)
     try:
         jobs.ask_scheduler(node, session, job, operation, trace_id, body)
     except Refusal as refusal:
-        if refusal.name == "PARTNER_REFUSED":  # of one that did not answer it is not known whether it will act
-            agreed.take_back(session, job_id)
+        if kept is not None and refusal.name == "PARTNER_REFUSED":  # one that was not heard may still act
+            agreed.take_back(session, kept)
             session.commit()
         raise
 

@@ -160,6 +160,7 @@ def _begin_here(node: Node, session: Session, job: JobRow, task_id: str, body: B
     params = None if defect(node, "partner-task-params-dropped") else body.get("task_params")
     if "componentName" in body and defect(node, "order-code-taken"):
         job.dag = {**job.dag, "components": [{**row, **_code(body)} for row in job.dag["components"]]}
+        job.components = None
     task = progress.new_task(
         node,
         session,

@@ -17,7 +17,7 @@ from reference_node.security.vault import Vault
 from reference_node.store import Base, Store, migrate
 from reference_node.store.approvals import ApprovalRow, PermitRow, count_use
 from reference_node.store.contracts import ContractRow, OwnNodeRow, PartnerKeyRow
-from reference_node.store.jobs import JobRow, OrderRow, PartRow, TaskRow
+from reference_node.store.jobs import DecisionRow, JobRow, OrderRow, PartRow, TaskRow
 from reference_node.store.outbox import OutboxRow
 from reference_node.store.resources import ComponentRow, DatasetRow, FlowRow, ModelRow, ProjectRow
 from reference_node.store.sealed import Protected, Sealed, sweep
@@ -43,7 +43,7 @@ def _row(table: type[Base]) -> Base:
 
 FILLED: tuple[type[Base], ...] = (
     ContractRow, PartnerKeyRow, OwnNodeRow, ApprovalRow, PermitRow, ProjectRow, FlowRow, DatasetRow, ModelRow,
-    ComponentRow, JobRow, TaskRow, PartRow, OrderRow, OutboxRow,
+    ComponentRow, JobRow, TaskRow, PartRow, OrderRow, DecisionRow, OutboxRow,
 )  # fmt: skip
 
 
@@ -56,10 +56,10 @@ def filled(tmp_path: Path) -> Iterator[tuple[Store, Path]]:
         session.add(_row(ContractRow))
         session.flush()
         for table in FILLED[1:]:
-            if table not in (ContractRow, PermitRow, TaskRow, PartRow, OrderRow, OutboxRow):
+            if table not in (ContractRow, PermitRow, TaskRow, PartRow, OrderRow, DecisionRow, OutboxRow):
                 session.add(_row(table))
         session.flush()
-        for table in (PermitRow, TaskRow, PartRow, OrderRow, OutboxRow):
+        for table in (PermitRow, TaskRow, PartRow, OrderRow, DecisionRow, OutboxRow):
             row = _row(table)
             for column in table.__table__.columns:
                 if column.foreign_keys:

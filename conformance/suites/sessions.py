@@ -32,20 +32,22 @@ def drivable(world: World) -> None:
 
 
 def agreed(world: World, partner: Partner) -> tuple[str, dict[str, Any]]:
-    """Have the target approve a flow of one component; return the flow's id and its DAG."""
+    """Have the target take part in a project; return its id and the DAG, of one component, of the jobs in it."""
     drivable(world)
     plan = work.dag(work.registered(world), first=())
     project_id, _ = drafts.joined_project(world, partner, "prj-session")
-    return work.approved_flow(world, partner, project_id, "flow-session", plan, task_params=ANNOUNCE), plan
+    return project_id, plan
 
 
 def opened(
     world: World, partner: Partner, flow: tuple[str, Mapping[str, Any]], slug: str = "one", **settings: Any
 ) -> Line:
     """Have a job of the partner's run on the target; return the session of that job."""
-    flow_id, plan = flow
-    asked = work.offer(world, partner, flow_id, plan, f"job-{slug}", task_params=ANNOUNCE, **settings)
+    project_id, plan = flow
+    settings = {"task_params": ANNOUNCE, **settings}
+    flow_id = work.approved_flow(world, partner, project_id, f"flow-{slug}", plan, **settings)
     token = world.id(f"token-{slug}")
+    asked = work.offer(world, partner, flow_id, plan, f"job-{slug}", **settings)
     world.call(f"{slug}:create", partner, "jobCreate", {**asked, "session_token": token}).at("")
     return running(world, partner, str(asked["job_id"]), token, slug)
 

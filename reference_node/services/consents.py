@@ -60,12 +60,17 @@ def resting_on(node: Node, session: Session, job: JobRow) -> ApprovalRow:
             job.project_id = job.project_id or row.content.get("project_id")
             return row
         refused = refused or Refusal(_code(place), pointer=place)
+    if refused is None and node.faults.on("flow-approved-for-another-runs"):
+        others = (ApprovalRow.resource_id == job.flow_id, ApprovalRow.partner_node_id != job.initiator_node_id)
+        other = session.scalar(select(ApprovalRow).where(ApprovalRow.kind == Kind.FLOW.value, *others))
+        if other is not None:
+            return other
     raise refused or Refusal("RESOURCE_NOT_APPROVED", pointer="/flow_id")
 
 
 def check_own(node: Node, session: Session, job: JobRow) -> None:
     """Tell this node's operator at once which configuration a partner has not approved, before the partner does."""
-    if job.flow_id is None or node.faults.on("own-job-beyond-approval-offered"):
+    if job.flow_id is None:
         return
     for partner in dict.fromkeys(party.node_id for party in plan.parties(job.config)):
         if partner == node.node_id:
@@ -84,11 +89,7 @@ def _candidates(node: Node, session: Session, job: JobRow) -> Iterator[ApprovalR
     yield from all_in_force(session, Kind.JOB, job.job_id, initiator, node.now(), Role.APPROVER)
     if node.config.job_approval != "flow" or job.flow_id is None:
         return
-    found = list(all_in_force(session, Kind.FLOW, job.flow_id, initiator, node.now()))
-    yield from found
-    if not found and node.faults.on("flow-approved-for-another-runs"):
-        others = (ApprovalRow.resource_id == job.flow_id, ApprovalRow.partner_node_id != initiator)
-        yield from session.scalars(select(ApprovalRow).where(ApprovalRow.kind == Kind.FLOW.value, *others)).all()
+    yield from all_in_force(session, Kind.FLOW, job.flow_id, initiator, node.now())
 
 
 def _beyond(node: Node, row: ApprovalRow, job: JobRow) -> str | None:
@@ -97,14 +98,17 @@ def _beyond(node: Node, row: ApprovalRow, job: JobRow) -> str | None:
         return "/dag"
     agreed = row.content.get("conf" if row.kind == Kind.JOB else "config")
     if agreed is None:
-        return None if node.faults.on("flow-without-config-opens-jobs") else "/config"
+        return "/config"
     place = consent.difference(agreed, job.config)
-    if place is not None and not _overlooked(node, agreed, job.config, place):
+    if place is None and agreed != job.config and node.faults.on("agreed-job-bound-too-tightly"):
+        place = "/job_params"
+    dag_only = row.kind == Kind.JOB and node.faults.on("job-approval-compares-dag-only")
+    if place is not None and not dag_only and not _overlooked(node, agreed, job.config, place):
         return f"/config{place}"
-    return _misplaced(node, row, job)
+    return _misplaced(row, job)
 
 
-def _misplaced(node: Node, row: ApprovalRow, job: JobRow) -> str | None:
+def _misplaced(row: ApprovalRow, job: JobRow) -> str | None:
     """Return which of flow and project of a job is not the one that was approved."""
     if row.kind == Kind.JOB and job.flow_id not in (None, row.content["flow_id"]):
         return "/flow_id"

@@ -105,17 +105,15 @@ def _beyond(node: Node, row: ApprovalRow, job: JobRow) -> str | None:
     dag_only = row.kind == Kind.JOB and node.faults.on("job-approval-compares-dag-only")
     if place is not None and not dag_only and not _overlooked(node, agreed, job.config, place):
         return f"/config{place}"
-    return _misplaced(row, job)
+    return _misplaced(node, row, job)
 
 
-def _misplaced(row: ApprovalRow, job: JobRow) -> str | None:
+def _misplaced(node: Node, row: ApprovalRow, job: JobRow) -> str | None:
     """Return which of flow and project of a job is not the one that was approved."""
     if row.kind == Kind.JOB and job.flow_id not in (None, row.content["flow_id"]):
         return "/flow_id"
     elsewhere = job.project_id is not None and job.project_id != row.content.get("project_id")
-    if not elsewhere or node.faults.on("project-of-job-not-compared"):
-        return None
-    return "/project_id"
+    return "/project_id" if elsewhere and not node.faults.on("project-of-job-not-compared") else None
 
 
 def _overlooked(node: Node, agreed: Mapping[str, Any], asked: Mapping[str, Any], place: str) -> bool:

@@ -190,7 +190,8 @@ def _repeated(node: Node, session: Session, body: Body, source: str) -> bool:
 def _same(job: JobRow, body: Body) -> bool:
     """Tell whether a creation says of a job what is kept of it, in every field that it rests on."""
     known = {"dag": job.dag, "config": job.config, "flow_id": job.flow_id, "project_id": job.project_id}
-    return consent.same(known, {name: body.get(name) for name in known})
+    said = {name: body.get(name) for name in known}
+    return consent.same(known, {**said, "project_id": said["project_id"] or job.project_id})
 
 
 def _new_row(node: Node, body: Body, initiator: str, scheduler: str) -> JobRow:

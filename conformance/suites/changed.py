@@ -1,4 +1,4 @@
-"""Documents changed in one place each, generated from their schema: what an applicant could alter after it was approved.
+"""Documents changed in one place each, generated from their schema: what an applicant could alter once it is approved.
 
 Every member that the schema knows, or that the document has, is changed once: another value where there is one, a value
 where there is none, and one element fewer in every list.

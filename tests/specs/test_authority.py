@@ -30,7 +30,6 @@ OPEN = {
     ("projectUpdate", "/type"),
     ("modelAuditApply", "/job_id"),
     ("modelAuditApply", "/task_id"),
-    ("jobCreate", "/config/initiator/node_id"),
 }
 
 

@@ -38,8 +38,8 @@ def of(node: Node, kind: str, location: str) -> Path:
     try:
         found = path.resolve()
         within = [root for root in (root.resolve() for root in roots) if found.is_relative_to(root)]
-        if not within and found.is_relative_to(node.work_folder.resolve()):
-            within = [node.work_folder.resolve()]
+        if (node.config.data is not None or not within) and found.is_relative_to(node.work_folder.resolve()):
+            within.append(node.work_folder.resolve())  # what a task has put out
         _refuse_own(node.config, found, within)
         _refuse_special(node.config, found)
     except (OSError, ValueError, RuntimeError) as broken:  # NUL, links in a circle, a file where a folder should be

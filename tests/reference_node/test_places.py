@@ -59,6 +59,17 @@ def test_only_the_configured_folders_hold_data(tmp_path: Path) -> None:
         assert node.own("ownDatasetQuery", dataset_id="ds-1").data["proof"]["size"] == 5
 
 
+@pytest.mark.parametrize("folders", [(), ("/",)], ids=["by default", "everywhere"])
+def test_what_a_task_has_put_out_may_be_data(tmp_path: Path, folders: tuple[str, ...]) -> None:
+    """A file below the folder of tasks is taken; one beside it in the data folder is not."""
+    out = tmp_path / "data" / "tasks" / "task-1" / "guest.1" / "out.csv"
+    out.parent.mkdir(parents=True)
+    out.write_text("id\n")
+    with nodes("node-a", data=tmp_path / "data", dataset_folders=folders) as (node,):
+        assert _register(node, str(tmp_path / "data" / "tasks" / ".." / "node.db")) == "LOCATION_REFUSED"
+        assert _register(node, str(out)) is None
+
+
 def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
     """A pipe would hold the node, a folder is no table."""
     os.mkfifo(tmp_path / "pipe.csv")

@@ -10,12 +10,13 @@ import secrets
 from collections.abc import Mapping
 
 from conformance.harness import signing
-from conformance.harness.errors import Undrivable
+from conformance.harness.errors import NotOffered, Undrivable
 from conformance.harness.partner import Partner
 from conformance.harness.raw_http import RawTransport
 from conformance.harness.records import Request
 from conformance.harness.registry import scenario
 from conformance.harness.steps import Tamper
+from conformance.harness.target import HttpTransport
 from conformance.harness.world import World
 from conformance.suites import contracts
 from conformance.suites.contracts import ref
@@ -24,9 +25,16 @@ ONCE = "a header that decides who asks for what stands once"
 HYPHENS = "headers are spelled with hyphens"
 
 
+def _needs_socket(world: World) -> None:
+    """End the scenario where the target is not reached over a network: then nothing folds headers."""
+    if not isinstance(world.stage.transport, HttpTransport):
+        raise NotOffered("profile: [target] names no address of a socket")
+
+
 @scenario()
 def test_headers_doubled(world: World) -> None:
     """Each covered header, and the signature, is sent twice with two values, the right one first and last (9.1-b)."""
+    _needs_socket(world)
     contracts.needs_signed(world, "contractQuery")
     partner, other = world.signed_partner(), world.signed_partner("other")
     now = world.now_ms()
@@ -52,6 +60,7 @@ def test_headers_doubled(world: World) -> None:
 @scenario()
 def test_headers_underscored(world: World) -> None:
     """A covered header is right only in the spelling with underscores: alone, and beside the other (9.1-b)."""
+    _needs_socket(world)
     contracts.needs_signed(world, "contractQuery")
     partner, other = world.signed_partner(), world.signed_partner("other")
     tried = []
@@ -79,6 +88,7 @@ def _underscored(world: World, partner: Partner, other: Partner, name: str, *, a
 @scenario()
 def test_authorization_doubled(world: World) -> None:
     """The operator's token is shown beside another one, before it and after it (9.2-b-4)."""
+    _needs_socket(world)
     if world.profile.operator is None:
         raise Undrivable("the profile has no [operator] token")
     right = f"Bearer {world.profile.operator.reveal()}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import specs
 from reference_node.transport.outbound import OutboundAnswer
 from tests.reference_node.pair import DAY_MS, Stranger, TestNode, apply, nodes, sign_contract
 
@@ -295,3 +296,19 @@ def test_the_list_pages_filters_and_counts(two: Two) -> None:
     assert ([record["contract_id"] for record in page["records"]], page["total"]) == ([ids[2], ids[1]], 5)
     assert a.own("ownContractList", status="TERMINATED").data["total"] == 1
     assert a.own("ownContractList", partner_node_id="node-z").data == {"records": [], "total": 0}
+
+
+def test_what_the_answer_to_node_query_was_stripped_of_the_confirmation_tells(two: Two) -> None:
+    """9.2-g: nodeQuery's answer is not signed; the signature base that counts is the one of a signed message."""
+    a, b = two
+    told = b.raw("nodeQuery", {}, {"node_id": b.id}).data
+    assert told.pop("signature_base") == 2
+    stripped = json.dumps({"code": 0, "msg": "ok", "data": told}).encode()
+    path = specs.operations()["nodeQuery"].path
+    a.network.canned[path] = OutboundAnswer(200, {"content-type": "application/json"}, stripped)
+    contract_id = apply(a, b)
+    del a.network.canned[path]
+    assert "signature_base" not in a.own("ownNodeQuery", node_id=b.id).data
+    assert b.own("ownNodeQuery", node_id=a.id).data["signature_base"] == 2
+    b.own("ownContractConfirm", contract_id=contract_id, status="APPROVED")
+    assert a.own("ownNodeQuery", node_id=b.id).data["signature_base"] == 2

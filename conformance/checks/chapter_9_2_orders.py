@@ -101,6 +101,22 @@ def an_order_brings_no_code(story: Story) -> Iterator[Finding]:
             yield expect.finding("ORDER_CHANGES_CODE", step, expected="the component of the job", actual=actual)
 
 
+@check("9.2-c", "orders_replaced", "REPLACED_COMPONENT_RUN")
+def a_component_put_in_place_of_the_agreed_one_is_not_run(story: Story) -> Iterator[Finding]:
+    """A job runs the component that was there when it was made, or none; a job made since runs the new one."""
+    if not story.step("deregister").reading.accepted:
+        return
+    given(story, "new", "/status", "RUNNING")
+    if FOREIGN not in str(story.step("log-new").get("/data")):
+        raise NoTwin("log-new")
+    step = story.step("log-old")
+    if FOREIGN in str(step.get("/data")):
+        actual = "what was put in its place has run"
+        yield expect.finding(
+            "REPLACED_COMPONENT_RUN", step, expected="the component of the job, or none", actual=actual
+        )
+
+
 @check("9.2-b-2", "orders_counted", "OPENED_DATA_NOT_COUNTED")
 def a_use_is_counted_where_data_are_opened(story: Story) -> Iterator[Finding]:
     """Of two jobs on a dataset that is granted for one use, the first opens it and the second does not."""

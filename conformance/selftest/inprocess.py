@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -167,8 +168,14 @@ def _environ(request: Request) -> dict[str, Any]:
     return environ
 
 
+_PRINTED = re.compile(r"print\('([a-z-]+)', flush=True\)")
+
+
 class HeldRunner:
-    """Stands in for the component of the stories: writes the lines it is asked for, then runs until it is stopped."""
+    """Stands in for the components of the stories: writes what they write, then runs until it is stopped.
+
+    That is the lines that are asked for, and the words that its command prints as they stand.
+    """
 
     def __init__(self, clock: SteppedClock) -> None:
         self._clock = clock
@@ -179,6 +186,8 @@ class HeldRunner:
         self._running.add(work.key)
         for _ in range(work.parameters.get("lines", 0)):
             append(work.log, "INFO", "x" * LINE, self._clock.now_ms())
+        for words in _PRINTED.findall(work.command or ""):
+            append(work.log, "INFO", words, self._clock.now_ms())
         for _ in range(work.parameters.get("announce", 0)):
             append(work.log, "INFO", f"session {work.session_id} {work.token}", self._clock.now_ms())
 

@@ -230,3 +230,28 @@ def _opening(world: World, partner: Partner, slug: str, job_id: str, dataset_id:
     taken = world.call(f"begin-{slug}", partner, "taskStart", {**order, "task_params": named}).accepted
     told = work.task_is(world, f"after-{slug}", job_id, order["task_id"], *statuses) if taken else None
     world.fact(f"{slug}:came-to", "REFUSED" if told is None else str(told.at("/status")))
+
+
+@scenario()
+def test_orders_replaced(world: World) -> None:
+    """A component is taken away after a job was made of it, and another put under its name (9.2-c)."""
+    partner = work.played(world)
+    code = world.id("replaced")
+    plan = work.dag({0: code}, first=())
+    world.own("register", "ownComponentRegister", work.component(code)).at("")
+    old = work.own_job(world, partner, plan, task_params={"first": {"lines": 1}})
+    gone = world.own("deregister", "ownComponentDeregister", {"code": code, "version": work.VERSION})
+    if not gone.accepted:  # it is in use: nothing can take its place
+        return
+    world.own("register-other", "ownComponentRegister", work.component(code, address=_OTHER_COMMAND)).at("")
+    task_id = work.started(world, partner, old, "first")["first"]
+    work.task_is(world, "old", old, task_id, "FAILED", "RUNNING")
+    _read_log(world, "log-old", old, task_id)
+    body = {"flow_id": work.own_flow(world, plan, "flow-new"), "dag": plan}
+    body["config"] = work.config(world.profile.target.node_id, partner.node_id)
+    new = str(world.own("create-new", "ownJobCreate", body).at("/job_id"))
+    work.demanded(work.job_is(world, "ready-new", new, "READY"), "/job_status", "READY")
+    world.own("start-new", "ownJobStart", {"job_id": new}).at("")
+    begun = work.begun(world, "begun-new", partner, new, "first")
+    work.task_is(world, "new", new, begun, "RUNNING")
+    _read_log(world, "log-new", new, begun)

@@ -28,7 +28,9 @@ _TAKEN = (
 
 def _unbound(story: Story, code: str, errors: tuple[str, ...], twin: str) -> Iterator[Finding]:
     """Every change was refused; a finding points at the place that was changed."""
-    for step, pointer in story.fact("changes").items():
+    changes: dict[str, str] = story.fact("changes")
+    taken = {step: place for step, place in changes.items() if story.step(step).reading.accepted}
+    for step, pointer in (taken or changes).items():  # after a wrong yes the twin proves nothing
         for found in expect.refused(story, step, code, *errors, twin=twin):
             yield replace(found, pointer=pointer) if found.code == code else found
 

@@ -1,7 +1,7 @@
-"""Documents changed in one place each, generated from their schema: what an applicant could alter once it is approved.
+"""Documents changed in one place each, generated from their schema: what could be altered after an approval.
 
 Every member that the schema knows, or that the document has, is changed once: another value where there is one, a value
-where there is none, and one element fewer in every list.
+where there is none, and one element fewer and one more in every list.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def _walk(defs: Mapping[str, Any], node: Mapping[str, Any], value: Any, place: s
                 yield where, [*value[:at], new, *value[at + 1 :]]
         if value:
             yield f"{place}/-", value[:-1]
+        yield f"{place}/+", [*value, _sample(defs, whole.get("items", {}))]
     else:
         yield place, _other(whole, value)
 
@@ -83,7 +84,8 @@ def _sample(defs: Mapping[str, Any], node: Mapping[str, Any]) -> Any:
         case "boolean":
             return True
         case _:
-            return ADDED
+            pattern = whole.get("pattern", "")
+            return next((each for each in (ADDED, "0" * 64, "1.0") if re.search(pattern, each)), ADDED)
 
 
 def _other(whole: Mapping[str, Any], value: Any) -> Any:

@@ -168,7 +168,7 @@ def _confirm_own(session: Session, caller: Caller, body: Body) -> None:
     job = find_job(session, body["job_id"])
     if job is None or job.scheduler_node_id != caller.node_id:
         raise Refusal("RESOURCE_NOT_FOUND", pointer="/job_id")
-    if not _same(job, {"flow_id": job.flow_id, "project_id": job.project_id, **body}):
+    if not _same(job, {"flow_id": job.flow_id, **body}):
         raise Refusal("ID_TAKEN", pointer="/job_id")
     if job.status == JobStatus.PENDING:  # what the other parties were told, though this node had proposed one
         job.session_token = _told_token(body)
@@ -189,9 +189,9 @@ def _repeated(node: Node, session: Session, body: Body, source: str) -> bool:
 
 def _same(job: JobRow, body: Body) -> bool:
     """Tell whether a creation says of a job what is kept of it, in every field that it rests on."""
-    known = {"dag": job.dag, "config": job.config, "flow_id": job.flow_id, "project_id": job.project_id}
-    said = {name: body.get(name) for name in known}
-    return consent.same(known, {**said, "project_id": said["project_id"] or job.project_id})
+    known = {"dag": job.dag, "config": job.config, "flow_id": job.flow_id}
+    elsewhere = body.get("project_id", job.project_id) != job.project_id
+    return not elsewhere and consent.same(known, {name: body.get(name) for name in known})
 
 
 def _new_row(node: Node, body: Body, initiator: str, scheduler: str) -> JobRow:

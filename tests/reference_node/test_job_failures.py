@@ -106,16 +106,16 @@ def test_a_partners_dataset_is_used_as_far_as_it_was_granted(two: Two) -> None:
     """A dataset that the partner keeps to itself does not exist for the job, a public one does."""
     a, b = two
     plan = dag(part("a", "follow", ["table"]))
-    flow_id = agree_flow(a, b, dag=plan)
-    for node, visibility in ((a, "PRIVATE"), (b, "PROTECTED")):
-        source = {"type": "FILE", "location": "/data/t.csv"}
-        made = node.own("ownDatasetCreate", dataset_id=f"ds-{node.id}", name="t", source=source, visibility=visibility)
-        assert made.code == 0
     params = {
         "guest": {"0": {"a": {"input": {"table": "ds-node-a"}}}},
         "host": {"0": {"a": {"input": {"table": "ds-node-b"}}}},
     }
-    request = {"flow_id": flow_id, "dag": plan, "config": config(a, b, params=params)}
+    request = {"dag": plan, "config": config(a, b, params=params)}
+    request["flow_id"] = agree_flow(a, b, dag=plan, given=request["config"])
+    for node, visibility in ((a, "PRIVATE"), (b, "PROTECTED")):
+        source = {"type": "FILE", "location": "/data/t.csv"}
+        made = node.own("ownDatasetCreate", dataset_id=f"ds-{node.id}", name="t", source=source, visibility=visibility)
+        assert made.code == 0
     first = a.own("ownJobCreate", **request).data["job_id"]
     assert a.job(first)["detail"] == "node-b: PARTNER_REFUSED RESOURCE_NOT_FOUND"
     assert b.own("ownDatasetUpdate", dataset_id="ds-node-b", visibility="PUBLIC").code == 0

@@ -53,11 +53,11 @@ DAG = {
 }
 
 
-def agreed(a: Served, b: Served, dag: Mapping[str, Any]) -> str:
+def agreed(a: Served, b: Served, dag: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """Have a flow approved and return its id."""
     contract = a.own("ownContractList")["records"][0]["contract_id"]
     a.own("ownProjectCreate", project_id="prj-1", name="project")
-    flow_id = a.own("ownFlowCreate", project_id="prj-1", name="flow", dag=dag)["flow_id"]
+    flow_id = a.own("ownFlowCreate", project_id="prj-1", name="flow", dag=dag, config=config)["flow_id"]
     for kind, fields in (("Project", {"project_id": "prj-1"}), ("Flow", {"flow_id": flow_id})):
         audit = a.own(f"own{kind}AuditApply", contract_id=contract, **fields)["audit_id"]
         b.own(f"own{kind}AuditConfirm", audit_id=audit, status="APPROVED")
@@ -73,7 +73,7 @@ def made(a: Served, b: Served, dag: Mapping[str, Any], params: Mapping[str, Any]
         "job_params": {"common": {"timeout": 120, **job_params}},
         "task_params": {"common": params},
     }
-    job_id = a.own("ownJobCreate", flow_id=agreed(a, b, dag), dag=dag, config=config)["job_id"]
+    job_id = a.own("ownJobCreate", flow_id=agreed(a, b, dag, config), dag=dag, config=config)["job_id"]
     eventually(lambda: a.job(job_id)["job_status"] == "READY")
     return str(job_id)
 

@@ -82,7 +82,7 @@ def test_the_initiator_drives_tasks_through_the_scheduler(three: Three, schedule
 def test_a_job_that_the_scheduler_does_not_get_is_not_kept(three: Three) -> None:
     """The operator is told, and may try again."""
     a, b, c = three
-    job_id = created(a, b, dag=CHAIN)
+    job_id = created(a, b, dag=CHAIN, scheduler=c.id)
     a.own("ownJobStop", job_id=job_id)
     a.network.down.add("node-c.test")
     request = {"flow_id": a.job(job_id)["flow_id"], "dag": CHAIN, "config": config(a, b, scheduler=c.id)}
@@ -139,9 +139,10 @@ def test_one_party_away_rejects_nothing_that_it_has_not_refused(three: Three) ->
 def test_the_initiator_sees_a_job_ready_once_its_scheduler_is(three: Three) -> None:
     """While a party has not been heard the initiator waits; once it has, the start is taken at once."""
     a, b, c = three
-    flow_id = agree_flow(a, b, dag=CHAIN)
+    given = config(a, b, scheduler=c.id)
+    flow_id = agree_flow(a, b, dag=CHAIN, given=given)
     a.network.down.add("node-b.test")
-    job_id = a.own("ownJobCreate", flow_id=flow_id, dag=CHAIN, config=config(a, b, scheduler=c.id)).data["job_id"]
+    job_id = a.own("ownJobCreate", flow_id=flow_id, dag=CHAIN, config=given).data["job_id"]
     settle(*three)
     assert [node.status(job_id) for node in (a, c)] == ["PENDING", "PENDING"]
     a.network.down.clear()
@@ -154,9 +155,10 @@ def test_the_initiator_sees_a_job_ready_once_its_scheduler_is(three: Three) -> N
 def test_a_start_may_overtake_the_answer_to_the_creation(three: Three, scheduler: str) -> None:
     """The initiator has taken the job and starts it before its scheduler has heard so: it is started, once."""
     a, b, _ = three
-    flow_id = agree_flow(a, b, dag=CHAIN)
+    given = config(a, b, scheduler=scheduler)
+    flow_id = agree_flow(a, b, dag=CHAIN, given=given)
     a.network.answers_lost.add("node-a.test")
-    fields = {"flow_id": flow_id, "dag": CHAIN, "config": config(a, b, scheduler=scheduler)}
+    fields = {"flow_id": flow_id, "dag": CHAIN, "config": given}
     job_id = a.own("ownJobCreate", **fields).data["job_id"]
     settle(*three)
     assert a.status(job_id) == "READY"

@@ -84,7 +84,7 @@ def test_spu_runs_a_psi_and_secure_products_between_two_nodes(two: tuple[Served,
         "job_params": {"common": {"timeout": 900, "open_params": {"psi_0": ["protocol"]}}},
         "task_params": PARAMS,
     }
-    job_id = a.own("ownJobCreate", flow_id=agreed(a, b, DAG), dag=DAG, config=config)["job_id"]
+    job_id = a.own("ownJobCreate", flow_id=agreed(a, b, DAG, config), dag=DAG, config=config)["job_id"]
     eventually(lambda: a.job(job_id)["job_status"] == "READY")
     a.own("ownJobStart", job_id=job_id)
     eventually(lambda: all(node.job(job_id)["job_status"] == "FINISHED" for node in two), within=600)

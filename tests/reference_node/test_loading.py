@@ -46,14 +46,15 @@ def pair_on_data(tmp_path: Path) -> Iterator[tuple[Worker, Worker, Path]]:
 
 def begun(a: Worker, b: Worker) -> str:
     """Grant the dataset, start a job on it and return the job's id."""
-    flow_id = agree_flow(a, b, dag=PLAN)
     granted = b.own("ownDatasetGrant", contract_id=contract_between(b, a), dataset_id="ds-node-b", auth_scope=NODE)
     assert granted.code == 0, granted
     params = {
         "guest": {"0": {"a": {"input": {"table": "ds-node-a"}}}},
         "host": {"0": {"a": {"input": {"table": "ds-node-b"}}}},
     }
-    created = a.own("ownJobCreate", flow_id=flow_id, dag=PLAN, config=config(a, b, params=params))
+    given = config(a, b, params=params)
+    flow_id = agree_flow(a, b, dag=PLAN, given=given)
+    created = a.own("ownJobCreate", flow_id=flow_id, dag=PLAN, config=given)
     assert created.code == 0, created
     a.own("ownJobStart", job_id=created.data["job_id"])
     return str(created.data["job_id"])

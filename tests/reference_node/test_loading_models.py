@@ -38,9 +38,14 @@ def modelled(tmp_path: Path) -> Iterator[tuple[Worker, Worker, Path]]:
         yield a, b, tmp_path / "model.bin"
 
 
+def on_model(model_id: str | None) -> dict[str, Any]:
+    """Return parameters by which the component loads a model of the first node."""
+    return {"guest": {"0": {"a": {"input": {"model": model_id}}}}, "host": {"0": {"a": {"input": {"model": None}}}}}
+
+
 def recorded(a: Worker, b: Worker, path: Path, digest: str) -> str:
     """Agree on a flow and, in its project, on a model; return the flow's id."""
-    flow_id = agree_flow(a, b, dag=PLAN)
+    flow_id = agree_flow(a, b, dag=PLAN, given=config(a, b, params=on_model("m-1")))
     fields = {"model_id": "m-1", "name": "m", "algorithm": "lr", "project_id": "prj-1", "digest": digest}
     assert a.own("ownModelCreate", **fields, location=f"file://{path}").code == 0
     asked = a.own("ownModelAuditApply", contract_id=contract_between(a, b), model_id="m-1")
@@ -50,8 +55,7 @@ def recorded(a: Worker, b: Worker, path: Path, digest: str) -> str:
 
 def asked(a: Worker, b: Worker, flow_id: str, model_id: str | None = "m-1") -> Any:
     """Ask for a job whose component loads a model of the first node."""
-    params = {"guest": {"0": {"a": {"input": {"model": model_id}}}}, "host": {"0": {"a": {"input": {"model": None}}}}}
-    return a.own("ownJobCreate", flow_id=flow_id, dag=PLAN, config=config(a, b, params=params))
+    return a.own("ownJobCreate", flow_id=flow_id, dag=PLAN, config=config(a, b, params=on_model(model_id)))
 
 
 @pytest.mark.parametrize("name", ["", "sm3:", "sha256:", "sha3-256:", "sha3-512:"])
@@ -121,11 +125,11 @@ def test_a_slow_scan_keeps_no_other_job_waiting(tmp_path: Path) -> None:
         source = {"type": "FILE", "location": str(table)}
         b.own("ownDatasetCreate", dataset_id="ds", name="t", source=source, visibility="PUBLIC")
         b.node.config = replace(b.node.config, scanner=str(script), background=True)
-        flow_id = agree_flow(a, b, dag=plan)
         params = {
             "guest": {"0": {"slow": {"input": {"table": None}}}},
             "host": {"0": {"slow": {"input": {"table": "ds"}}}},
         }
+        flow_id = agree_flow(a, b, dag=plan, given=config(a, b, params=params))
         jobs = []
         for _ in range(2):
             made = a.own("ownJobCreate", flow_id=flow_id, dag=plan, config=config(a, b, params=params))

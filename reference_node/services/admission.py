@@ -77,7 +77,11 @@ def check_approval(node: Node, session: Session, job: JobRow) -> None:
     """
     if node.config.job_approval == "none" or defect(node, "job-needs-no-approval"):
         return
-    approval = consents.resting_on(node, session, job)
+    try:
+        approval = consents.resting_on(node, session, job)
+    except Refusal as refusal:
+        consents.record_refusal(session, job, refusal)
+        raise
     _use(session, approval)
 
 

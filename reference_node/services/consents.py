@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from reference_node.domain import Role, consent, plan
 from reference_node.domain.approval import Kind
 from reference_node.errors import Refusal
+from reference_node.evidence.noting import Act, Noted, note
 from reference_node.evidence.records import canonical, digest
 from reference_node.node import Node
 from reference_node.store.approvals import ApprovalRow, all_in_force
@@ -66,6 +67,19 @@ def resting_on(node: Node, session: Session, job: JobRow) -> ApprovalRow:
         if other is not None:
             return other
     raise refused or Refusal("RESOURCE_NOT_APPROVED", pointer="/flow_id")
+
+
+def record_refusal(session: Session, job: JobRow, refusal: Refusal) -> None:
+    """Keep as evidence that a job beyond what was approved was asked for, by digests of what it was (9.2-d).
+
+    Whatever else the transaction has done is undone.
+    """
+    session.rollback()
+    asked = {"dag": digest(canonical(job.dag)), "config": digest(canonical(job.config))}
+    said = {"error": refusal.name, "pointer": refusal.pointer or "", **asked}
+    subjects = {"job_id": job.job_id} | ({} if job.flow_id is None else {"flow_id": job.flow_id})
+    note(session, Noted(Act.JOB_REFUSED, subjects, job.initiator_node_id, said))
+    session.commit()
 
 
 def check_own(node: Node, session: Session, job: JobRow) -> None:

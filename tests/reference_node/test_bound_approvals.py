@@ -68,6 +68,8 @@ def test_a_job_with_another_configuration_than_its_flow_is_refused(two: Two, pla
     assert refused.error == "CONFIG_NOT_APPROVED"
     assert refused.data["pointer"].startswith(f"/config/{place}")
     assert b.own("ownJobList").data["total"] == 0
+    (record,) = b.audit("ownEvidenceList", subject_id="job-x").data["records"]
+    assert (record["act"], record["counterpart"]) == ("job.refused", "node-a")
     assert create(a, b, flow_id, conf).code == 0
 
 

@@ -90,6 +90,8 @@ def hostile_address_is_not_called(story: Story) -> Iterator[Finding]:
 @check("8.1.2-a", "address_spelled", "ADDRESS_TAKEN_BUT_NOT_CALLED")
 def spelling_is_taken_and_called_or_refused(story: Story) -> Iterator[Finding]:
     """Another spelling of the one address is refused, or what it says is done: never taken and then in vain."""
+    if not story.step("usual:apply").reading.accepted:
+        raise NoTwin("usual:apply")
     if not story.happened("usual:approve:told"):
         raise NoTwin("usual:approve:told")
     for name in story.fact("spelled"):

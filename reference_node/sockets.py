@@ -35,6 +35,7 @@ _QUOTED_SLASH: Final = re.compile(rb"(?i)%2F")
 _SPARE: Final = 2
 _SPACE: Final = b", "
 _LENGTH: Final = b"Content-Length"
+_FRAMING: Final = frozenset({b"host", b"content-length", b"transfer-encoding"})  # what the gate itself demands once
 
 
 class Request(HTTPRequest):
@@ -82,8 +83,8 @@ class Gateway(wsgi.Gateway_10):
         """Return the environment of the request."""
         environ: dict[str, Any] = super().get_environ()  # type: ignore[no-untyped-call]
         head = self.req.conn.line.head
-        fields = () if head is None else head.fields
-        environ[doubled_headers.ENVIRON] = doubled_headers.repeated((name.decode("latin-1"), "") for name, _ in fields)
+        fields = [] if head is None else [name.decode("latin-1") for name, _ in head.fields if name not in _FRAMING]
+        environ[doubled_headers.ENVIRON] = doubled_headers.repeated((name, "") for name in fields)
         return environ
 
 

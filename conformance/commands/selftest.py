@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -100,7 +99,7 @@ def mutants(
         json_out(trying.summary(trials, ground, seed))
         return
     for line in trying.lines(trials, ground):
-        out.print(escape(line), soft_wrap=True)
+        out.print(plain(line), soft_wrap=True)
 
 
 def trace(

@@ -16,7 +16,7 @@ from conformance.suites.material import needed, own_dataset, turned_down, use
 
 @scenario(exclusive=True)
 def test_older_store(world: World) -> None:
-    """A contract is ended and a project registered; then an older copy of the store is there that knows of neither."""
+    """A contract is ended, a project registered; then an older copy of the store knows of neither (9.2-e-1)."""
     helper = lent(world.stage.hands, Hook.ROLLBACK)
     partner, former = world.signed_partner(), world.signed_partner("former")
     open_ = own_dataset(world, "open", "PUBLIC")

@@ -254,16 +254,18 @@ def working(world: World, partner: Partner, name: str) -> dict[str, Any]:
             work.ended(world, "over", partner, job_id, task_id)
         config = work.config(inprocess.NODE_ID, partner.node_id)
     else:
-        job_id = work.joined(world, partner, plan)
+        job_id = work.joined(world, partner, plan, open_params={TASK: ["curve"]})
         task_id = work.given(world, "given", partner, job_id, TASK)
-        config = work.config(partner.node_id, inprocess.NODE_ID)
+        if name == "taskRerun":
+            work.reported(world, "over", job_id, task_id, "SUCCESS", "host").at("")
+        config = work.config(partner.node_id, inprocess.NODE_ID, open_params={TASK: ["curve"]})
     told = world.own("job", "ownJobQuery", {"job_id": job_id})
+    flow_id = told.at("/flow_id")
     if name == "jobCreateAll":
-        job_id, config = (
-            world.id("job-wide"),
-            work.config(partner.node_id, inprocess.NODE_ID, scheduler=inprocess.NODE_ID),
-        )
-    named = {"job_id": job_id, "flow_id": told.at("/flow_id"), "task_id": task_id, "task_name": TASK}
+        config = work.config(partner.node_id, inprocess.NODE_ID, scheduler=inprocess.NODE_ID)
+        flow_id = work.approved_flow(world, partner, str(told.at("/project_id")), "flow-wide", plan, config)
+        job_id = world.id("job-wide")
+    named = {"job_id": job_id, "flow_id": flow_id, "task_id": task_id, "task_name": TASK}
     named |= {"party": "guest.0", "name": "out"} if name == "ownTaskOutput" else {}
     return {**named, "role": "guest" if SERVED[name].own_side else "host", "dag": plan, "config": config}
 

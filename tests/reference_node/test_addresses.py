@@ -301,8 +301,8 @@ def test_an_order_to_a_forbidden_place_ends_the_job_with_a_record(three: Three) 
 def test_what_the_contract_says_may_be_repeated(three: Three) -> None:
     """A job that gives the very address of the contract says nothing new."""
     a, b, c = three
-    flow_id = agree_flow(a, b, c, dag=dag())
     wanted = redirected(a, b, c, c.address, "/config/job_params/host/1/address")
+    flow_id = agree_flow(a, b, c, dag=dag(), given=wanted)
     assert a.own("ownJobCreate", flow_id=flow_id, dag=dag(), config=wanted).code == 0
 
 

@@ -20,6 +20,10 @@ from tests.reference_node.jobbing import (
 )
 
 PLAN = dag(part("a", "follow", ["table"]))
+PARAMS = {
+    "guest": {"0": {"a": {"input": {"table": "ds-node-a"}}}},
+    "host": {"0": {"a": {"input": {"table": "ds-node-b"}}}},
+}
 
 
 @pytest.fixture
@@ -35,7 +39,8 @@ def two(tmp_path: Path) -> Iterator[tuple[Worker, Worker]]:
                 "ownDatasetCreate", dataset_id=f"ds-{node.id}", name="t", source=source, visibility=visibility
             )
             assert made.code == 0, made
-        a.flows = {project: agree_flow(a, b, dag=PLAN, project=project) for project in ("here", "there")}  # type: ignore[attr-defined]
+        given = config(a, b, params=PARAMS)
+        a.flows = {name: agree_flow(a, b, dag=PLAN, project=name, given=given) for name in ("here", "there")}  # type: ignore[attr-defined]
         scope = {"type": "PROJECT", "project_id": "here"}
         contract = contract_between(b, a)
         granted = b.own(
@@ -47,12 +52,8 @@ def two(tmp_path: Path) -> Iterator[tuple[Worker, Worker]]:
 
 def offered(a: Worker, b: Worker, approved_in: str, job_id: str = "job-1", **fields: Any) -> Any:
     """Offer the second node a job of the flow that was approved in a project."""
-    params = {
-        "guest": {"0": {"a": {"input": {"table": "ds-node-a"}}}},
-        "host": {"0": {"a": {"input": {"table": "ds-node-b"}}}},
-    }
     flow_id = a.flows[approved_in]  # type: ignore[attr-defined]
-    body = {"job_id": job_id, "flow_id": flow_id, "dag": PLAN, "config": config(a, b, params=params), **fields}
+    body = {"job_id": job_id, "flow_id": flow_id, "dag": PLAN, "config": config(a, b, params=PARAMS), **fields}
     return b.signed("jobCreate", a.as_stranger(), **body)
 
 
@@ -68,6 +69,10 @@ def test_a_job_of_the_project_gets_what_was_granted_for_it(two: tuple[Worker, Wo
     a, b = two
     assert offered(a, b, "here", **named).code == 0
     assert b.job("job-1")["project_id"] == "here"
+    assert uses(b) == 0  # counted where the data are opened
+    assert b.signed("jobStart", a.as_stranger(), job_id="job-1").code == 0
+    order = {"task_id": "task_1", "job_id": "job-1", "task_name": "a"}
+    assert b.signed("taskStart", a.as_stranger(), **order).code == 0
     assert uses(b) == 1
 
 
@@ -95,11 +100,7 @@ def test_a_job_of_another_project_does_not_get_it_by_saying_so(
 def test_a_job_that_its_node_makes_says_in_which_project_it_is(two: tuple[Worker, Worker]) -> None:
     """What the initiator's node sends is what was approved."""
     a, b = two
-    params = {
-        "guest": {"0": {"a": {"input": {"table": "ds-node-a"}}}},
-        "host": {"0": {"a": {"input": {"table": "ds-node-b"}}}},
-    }
-    made = a.own("ownJobCreate", flow_id=a.flows["here"], dag=PLAN, config=config(a, b, params=params))  # type: ignore[attr-defined]
+    made = a.own("ownJobCreate", flow_id=a.flows["here"], dag=PLAN, config=config(a, b, params=PARAMS))  # type: ignore[attr-defined]
     assert made.code == 0, made
     for node in (a, b):
         node.pump()

@@ -60,8 +60,8 @@ def statistics(a: Worker, b: Worker, dataset: str = PUBLIC, role: str = "guest",
 
 def own_job(a: Worker, b: Worker, c: Worker, **settings: Any) -> str:
     """Have A make a job that C schedules; return its id."""
-    flow_id = agree_flow(a, b, dag=PLAN)
     given = statistics(a, b, scheduler=c.id, **settings)
+    flow_id = agree_flow(a, b, dag=PLAN, given=given)
     made = a.own("ownJobCreate", flow_id=flow_id, dag=PLAN, config=given)
     assert made.code == 0, made
     settle(a, b, c)
@@ -71,8 +71,8 @@ def own_job(a: Worker, b: Worker, c: Worker, **settings: Any) -> str:
 
 def partners_job(a: Worker, b: Worker, dataset: str = PUBLIC, job_id: str = "job-1", **settings: Any) -> str:
     """Have B, as scheduler, make a job at A and start it; return its id."""
-    flow_id = agree_flow(b, a, dag=PLAN, project="prj-b")
     given = statistics(a, b, dataset, "host", **settings)
+    flow_id = agree_flow(b, a, dag=PLAN, project="prj-b", given=given)
     fields = {"job_id": job_id, "flow_id": flow_id, "project_id": "prj-b", "dag": PLAN, "config": given}
     made = a.signed("jobCreate", b.as_stranger(), **fields)
     assert made.code == 0, made
@@ -185,7 +185,7 @@ def test_the_initiator_applies_anew_and_then_runs_its_job_with_other_parameters(
 ) -> None:
     """Unasked the partner refuses and the run ends with the reason; asked and approved, the same rerun runs there."""
     a, b, _ = three
-    flow_id = agree_flow(a, b, dag=PLAN)
+    flow_id = agree_flow(a, b, dag=PLAN, given=statistics(a, b))
     job_id = a.own("ownJobCreate", flow_id=flow_id, dag=PLAN, config=statistics(a, b)).data["job_id"]
     a.own("ownJobStart", job_id=job_id)
     a.own("ownJobStop", job_id=job_id)
@@ -234,8 +234,9 @@ def test_a_use_is_counted_when_the_data_are_opened(three: tuple[Worker, Worker, 
     assert a.signed("taskStart", b.as_stranger(), **other).code == 0
     assert a.tasks(second)["a"]["end_reason"] == "PERMIT_EXHAUSTED"
     assert (uses(a), len(a.runner.works)) == (2, 2)
-    flow_id = agree_flow(b, a, dag=PLAN, project="prj-b")
-    fields = {"flow_id": flow_id, "dag": PLAN, "config": statistics(a, b, LENT, "host")}
+    given = statistics(a, b, LENT, "host")
+    flow_id = agree_flow(b, a, dag=PLAN, project="prj-b", given=given)
+    fields = {"flow_id": flow_id, "dag": PLAN, "config": given}
     late = a.signed("jobCreate", b.as_stranger(), job_id="job-3", **fields)
     assert (late.error, late.data["pointer"]) == ("PERMIT_EXHAUSTED", "/config/task_params/host/0/a/input/table")
 
@@ -244,9 +245,9 @@ def test_a_dataset_named_by_the_order_alone_is_not_opened(three: tuple[Worker, W
     """The audit's hole: the job names no input, the order does. It is refused and nothing is counted."""
     a, b, _ = three
     granted(a, b, times_limit=1)
-    flow_id = agree_flow(b, a, dag=PLAN, project="prj-b")
     given = statistics(a, b, LENT, "host")
     given["task_params"]["host"]["0"]["a"]["input"]["table"] = None
+    flow_id = agree_flow(b, a, dag=PLAN, project="prj-b", given=given)
     assert a.signed("jobCreate", b.as_stranger(), job_id="job-1", flow_id=flow_id, dag=PLAN, config=given).code == 0
     assert a.signed("jobStart", b.as_stranger(), job_id="job-1").code == 0
     for number in (1, 2):

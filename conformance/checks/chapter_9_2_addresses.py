@@ -104,7 +104,7 @@ def spelling_is_taken_and_called_or_refused(story: Story) -> Iterator[Finding]:
 # --- third nodes ------------------------------------------------------------------------------------------------------
 
 
-@check("9.2-g", "address_of_third_node", "MESSAGE_REDIRECTED")
+@check("9.2-g", "address_of_third_node", "MESSAGE_SENT_ELSEWHERE")
 def messages_go_where_the_receivers_own_contract_says(story: Story) -> Iterator[Finding]:
     """What a job says of where a third node is sends neither message nor session token anywhere else."""
     if not _sent(story, "right"):
@@ -116,7 +116,7 @@ def messages_go_where_the_receivers_own_contract_says(story: Story) -> Iterator[
             if ASTRAY in row.request.path or channel.over_grpc(row.request):
                 where = "over gRPC" if channel.over_grpc(row.request) else row.request.path
                 wanted = "the address of the receiver's contract"
-                yield Finding("MESSAGE_REDIRECTED", expected=wanted, actual=where, exchanges=(row.id,))
+                yield Finding("MESSAGE_SENT_ELSEWHERE", expected=wanted, actual=where, exchanges=(row.id,))
                 break
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reports
+import specs
 from conformance.harness.records import Direction, Finding, StopKind, Verdict
 from conformance.harness.verdict import Outcome
 from reports import words
@@ -33,6 +34,13 @@ def test_both_languages_have_the_same_keys_and_no_empty_words() -> None:
     zh, en = dict(_leaves(words.messages("zh"))), dict(_leaves(words.messages("en")))
     assert zh.keys() == en.keys()
     assert not [key for key, text in (*zh.items(), *en.items()) if not text.strip()]
+
+
+def test_no_finding_has_its_words_twice() -> None:
+    """A code that stands in two files would be shown with the words of the later one."""
+    folder = specs.folder() / "messages" / "findings"
+    codes = [code for path in folder.glob("*.toml") for code in specs.read_toml(path)]
+    assert sorted(codes) == sorted(set(codes))
 
 
 def test_both_languages_fill_in_the_same_places() -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from reference_node.clock import Clock
 from reference_node.config import Config
+from reference_node.evidence.refusals import Refusals, note_all
 from reference_node.evidence.room import Evidence
 from reference_node.faults import Faults
 from reference_node.gap.link import Links
@@ -84,6 +85,7 @@ class Node:
     inner: str = ""
     grpc_listening: str | None = None
     grpc_told: str | None = None
+    refusals: Refusals = field(default_factory=Refusals)
 
     @property
     def component_address(self) -> str:
@@ -108,7 +110,7 @@ class Node:
             return  # nothing is acted on by what was changed behind the node
         leads = self.leadership.held()
         own: tuple[Callable[[Node], None], ...] = (_learn_of_keys,) if self.store.shared or not leads else ()
-        for chore in (*own, *(self.chores if leads else ())):
+        for chore in (_keep_refusals, *own, *(self.chores if leads else ())):
             try:
                 chore(self)
             except Exception:  # the next pump tries again
@@ -121,10 +123,22 @@ class Node:
         self.driver.close()
         self.runner.close()
         self.sessions.close_all()
+        try:
+            _keep_refusals(self, at_once=True)
+        except Exception:  # the database may have gone before the node
+            log.exception("refusals not kept", node_id=self.node_id)
         self.leadership.close()
         self.evidence.keeper.detach()
         self.store.close()
         self.journal.close()
+
+
+def _keep_refusals(node: Node, *, at_once: bool = False) -> None:
+    """Keep as evidence what this process has refused, once a minute."""
+    counts = node.refusals.take(node.now(), at_once=at_once)
+    if counts:
+        with node.store.begin() as session:
+            note_all(session, node.node_id, counts)
 
 
 def _learn_of_keys(node: Node) -> None:

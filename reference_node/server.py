@@ -176,6 +176,7 @@ class NodeServer:
             streams=_STREAMED.__contains__,
             lax=self.node.faults.on,
             common=common,
+            noted=lambda reason, address: self.node.refusals.count(reason, address, self.node.now()),
             numthreads=self._config.threads,
             max=max(_MOST_THREADS, self._config.threads),
             request_queue_size=_BACKLOG,

@@ -182,6 +182,7 @@ class Server(wsgi.Server):
         streams: Callable[[bytes], bool] = lambda _path: True,
         lax: Lax = strict,
         common: Common | None = None,
+        noted: Callable[[str, str], None] = lambda _reason, _address: None,
         **named: Any,
     ) -> None:
         self.rules = rules or Rules()
@@ -190,6 +191,7 @@ class Server(wsgi.Server):
         self._common = common or Common(self.rules)
         self.crowded: Callable[[], None] | None = None
         self._refused = refused or _said
+        self.noted = noted
         super().__init__(bind, app, **named)
         self.gateway = Gateway
 

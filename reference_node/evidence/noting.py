@@ -29,6 +29,7 @@ class Act(StrEnum):
     ADDRESS_REFUSED = "address.refused"
     IDENTITY_FAILED = "identity.failed"
     IDENTITY_LOCKED_OUT = "identity.locked_out"
+    REQUEST_REFUSED = "request.refused"
     APPROVAL_APPLIED = "approval.applied"
     APPROVAL_GIVEN = "approval.given"
     APPROVAL_REFUSED = "approval.refused"

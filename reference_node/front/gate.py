@@ -19,7 +19,7 @@ from reference_node.front.arrivals import Arrivals
 from reference_node.front.hall import Common, Hall
 from reference_node.front.head import Malformed
 from reference_node.front.lines import Line, Stage
-from reference_node.front.rules import House, Rules, Security
+from reference_node.front.rules import SILENT, House, Rules, Security
 from reference_node.front.wires import Plain, Secured
 
 log = structlog.get_logger("reference_node")
@@ -192,6 +192,7 @@ class Gate:
 
     def _refuse(self, line: Line, wrong: Malformed) -> None:
         """Say why, once, and take nothing more from this connection."""
+        self._house.noted(wrong.name, line.address)
         accept = b"" if line.head is None else line.head.value(b"accept-language")
         line.forget()
         self._hall.account(line)
@@ -223,6 +224,8 @@ class Gate:
             return
         if line.stage is Stage.BODY or (line.stage is Stage.HEAD and line.buffer):
             raise Malformed("head" if line.stage is Stage.HEAD else "body", "MESSAGE_TOO_SLOW")
+        if line.connection is None:
+            self._house.noted(SILENT, line.address)
         self._hall.drop(line)
 
 

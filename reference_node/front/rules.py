@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from OpenSSL import SSL
 
 from reference_node.front.head import Lax, Malformed
 from reference_node.front.lines import Limits, Line
+
+SILENT: Final = "CONNECTION_SILENT"  # what is noted of a connection on which no request came in time
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,9 @@ class House(Protocol):
 
     def streams(self, path: bytes) -> bool:
         """Tell whether a worker reads bodies for this path while they come."""
+
+    def noted(self, reason: str, address: str) -> None:
+        """Take note of a connection from an address on which no request came, or of one that was none."""
 
     def refusal(self, wrong: Malformed, accept: bytes) -> bytes:
         """Return the whole answer to what is no request."""

@@ -149,6 +149,7 @@ def _serve(node: Node, operation: specs.Operation, handler: Operation) -> flask.
         return handler(node, request, manner)
     except Exception as failure:
         refused = router.as_refusal(failure)
+        router.count(node, refused)
         answer = None if refused.name == "INTERNAL" else bodies.refusal(manner, refused, to_node=to_node)
         if answer is not None:
             return answer

@@ -29,6 +29,7 @@ import specs
 from reference_node.domain import RuleBroken
 from reference_node.domain.text import hidden
 from reference_node.errors import ConfigError, Refusal
+from reference_node.evidence import refusals
 from reference_node.evidence.acting import Acting, acting, actor
 from reference_node.interfaces import lapses, leniency, wire
 from reference_node.interfaces.calls import Call, Streamed
@@ -386,6 +387,7 @@ def _failed(node: Node, failure: Exception) -> flask.Response:
             refusal.extra["trace"] = traceback.format_exception(failure)
     elif refusal.name == "STORE_UNAVAILABLE":
         log.warning("store unavailable", trace_id=trace, node_id=node.node_id, reason=str(failure))
+    count(node, refusal)
     envelope = wire.refusal_envelope(refusal, request.headers.get("accept-language"))
     answer = _answer(envelope, refusal.code.status, trace)
     if "retry_after" in refusal.extra:
@@ -393,6 +395,12 @@ def _failed(node: Node, failure: Exception) -> flask.Response:
     if isinstance(failure, MethodNotAllowed) and failure.valid_methods:
         answer.headers["allow"] = ", ".join(sorted(set(failure.valid_methods) - {"HEAD"}))
     return answer
+
+
+def count(node: Node, refusal: Refusal) -> None:
+    """Count a refusal that leaves no record of its own (9.2-d)."""
+    if refusal.name in refusals.KEPT:
+        node.refusals.count(refusal.name, flask.request.remote_addr or "", node.now())
 
 
 def _was_changed(node: Node) -> bool:

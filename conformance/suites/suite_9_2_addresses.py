@@ -10,6 +10,7 @@ from ipaddress import IPv4Address
 from typing import Any
 from urllib.parse import urlsplit
 
+from conformance.harness.errors import NotOffered
 from conformance.harness.partner import Partner
 from conformance.harness.registry import scenario
 from conformance.harness.world import World
@@ -110,6 +111,8 @@ def test_address_of_operator(world: World) -> None:
 def test_address_spelled(world: World) -> None:
     """Nodes apply under other spellings of the one address; whose application is taken is to be told (8.1.2-a)."""
     usual = world.partner("usual")
+    if world.profile.tls is not None:
+        raise NotOffered("over TLS a certificate names one spelling of an address, so that others may fail rightly")
     spelled = _spelled(str(usual.particulars["address"]))
     world.fact("spelled", list(spelled))
     for name, address in {"usual": str(usual.particulars["address"]), **spelled}.items():
